@@ -1,0 +1,107 @@
+"""What the loop needs of a model backend, and how one is wrapped. Knows no provider."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from looplet.core.codec import JSON
+
+Block: TypeAlias = dict[str, JSON]
+"""``{"type": "text", "text"}`` or ``{"type": "tool_use", "id", "name", "input"}``."""
+Reply: TypeAlias = str | list[Block]
+
+
+@runtime_checkable
+class LLMBackend(Protocol):
+    """Anything that turns a prompt into text.
+
+    Optional, used when present: ``model`` (its name), ``last_stop_reason``, ``last_usage``
+    (``{"input_tokens", "output_tokens"}`` of the calling thread's or task's last call), and the
+    keyword arguments ``messages=`` (the conversation as ``ChatMessage``, instead of ``prompt``),
+    ``scope=`` and ``purpose=`` (who asks, and what for) and ``cancel_token=``.
+    """
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 2000,
+        system_prompt: str = "",
+        temperature: float = 0.2,
+    ) -> str:
+        """The model's reply."""
+        ...
+
+
+@runtime_checkable
+class NativeToolBackend(LLMBackend, Protocol):
+    """A backend whose model calls tools in the provider's own form."""
+
+    def generate_with_tools(
+        self,
+        prompt: str,
+        *,
+        tools: Sequence[Mapping[str, JSON]],
+        max_tokens: int = 2000,
+        system_prompt: str = "",
+        temperature: float = 0.2,
+    ) -> list[Block]:
+        """The model's reply, in blocks; tools are ``{"name", "description", "input_schema"}``."""
+        ...
+
+
+@runtime_checkable
+class AsyncLLMBackend(Protocol):
+    """The same with ``async def``."""
+
+    async def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 2000,
+        system_prompt: str = "",
+        temperature: float = 0.2,
+    ) -> str:
+        """The model's reply."""
+        ...
+
+
+def is_async(backend: object) -> bool:
+    """Whether a backend's ``generate`` is a coroutine function."""
+    return inspect.iscoroutinefunction(getattr(backend, "generate", None))
+
+
+def takes(backend: object, method: str, keyword: str) -> bool:
+    """Whether ``backend.<method>`` takes an argument of that name.
+
+    A wrapper answers for what it wraps, by a method ``takes(method, keyword)`` of its own; for
+    other backends the signature tells.
+
+    >>> class Plain:
+    ...     def generate(self, prompt, *, max_tokens=1): ...
+    >>> takes(Plain(), "generate", "max_tokens"), takes(Plain(), "generate", "messages")
+    (True, False)
+    """
+    own = getattr(backend, "takes", None)
+    if callable(own):
+        return bool(own(method, keyword))
+    function = getattr(backend, method, None)
+    return function is not None and _accepts(function, keyword)
+
+
+def only_taken(backend: object, method: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords that ``backend.<method>`` takes; the rest is left out."""
+    return {key: value for key, value in keywords.items() if takes(backend, method, key)}
+
+
+def _accepts(function: Callable[..., Any], keyword: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(
+        parameter.name == keyword or parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in parameters
+    )

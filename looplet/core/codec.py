@@ -1,0 +1,146 @@
+"""JSON in and out, exactly. Knows values; knows nothing of steps, files or cassettes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from datetime import date, datetime
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
+
+JSON: TypeAlias = Any
+"""A value of JSON: ``None``, bool, int, float, str, list or dict with string keys."""
+
+TAG = "$looplet"
+"""The key that marks a value which JSON has no form for."""
+
+_PLAIN = (str, bool, int, type(None))
+
+
+def to_jsonable(value: object) -> JSON:
+    """``value`` as JSON, with what JSON lacks tagged so that ``from_jsonable`` gives it back.
+
+    Tagged are ``set``, ``frozenset``, ``tuple``, ``bytes``, ``datetime``, ``date``, paths, NaN,
+    infinities and dicts with keys that are not text. Anything else becomes its ``repr``, with a
+    warning.
+
+    >>> to_jsonable({"a": (1, 2)})
+    {'a': {'$looplet': 'tuple', 'value': [1, 2]}}
+    >>> from_jsonable(to_jsonable({"a": (1, 2), 3: b"x"}))
+    {'a': (1, 2), 3: b'x'}
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else _tagged("float", repr(value))  # type: ignore[arg-type]
+    if kind is dict:
+        return _encode_dict(value)  # type: ignore[arg-type]
+    if kind is list:
+        return [to_jsonable(item) for item in value]  # type: ignore[attr-defined]
+    return _encode_other(value)
+
+
+def from_jsonable(value: JSON) -> Any:
+    """The value that ``to_jsonable`` was given. Raises ``ValueError`` on an unknown tag."""
+    if isinstance(value, list):
+        return [from_jsonable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if TAG not in value:
+        return {key: from_jsonable(item) for key, item in value.items()}
+    return _decode_tagged(value)
+
+
+def canonical(value: object) -> str:
+    r"""The one JSON text of a value: keys sorted, no spaces, ASCII only.
+
+    Equal values give equal texts on every machine, so the text can be hashed.
+
+    >>> canonical({"b": 1, "a": "é"})
+    '{"a":"\\u00e9","b":1}'
+    """
+    try:
+        return _CANONICAL.encode(value)
+    except (TypeError, ValueError):
+        return _CANONICAL.encode(to_jsonable(value))
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text, in hex. Lone surrogates are hashed as they are escaped by JSON."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _tagged(kind: str, value: JSON) -> dict[str, JSON]:
+    return {TAG: kind, "value": value}
+
+
+def _encode_dict(value: dict[object, object]) -> JSON:
+    if all(type(key) is str for key in value) and TAG not in value:
+        return {key: to_jsonable(item) for key, item in value.items()}
+    pairs = [[to_jsonable(key), to_jsonable(item)] for key, item in value.items()]
+    return _tagged("dict", pairs)
+
+
+def _encode_other(value: object) -> JSON:
+    for kinds, encode in _ENCODERS:
+        if isinstance(value, kinds):
+            return encode(value)
+    warnings.warn(
+        f"{type(value).__name__} has no JSON form and is stored as its repr; "
+        "return plain data from tools to keep it whole",
+        stacklevel=3,
+    )
+    return repr(value)
+
+
+def _encode_set(value: set[object] | frozenset[object]) -> JSON:
+    items = sorted((to_jsonable(item) for item in value), key=_CANONICAL.encode)
+    return _tagged("set" if isinstance(value, set) else "frozenset", items)
+
+
+_ENCODERS: tuple[tuple[Any, Any], ...] = (
+    (str, str.__str__),
+    (bool, bool),
+    (int, int),
+    (float, lambda value: to_jsonable(float(value))),
+    (dict, lambda value: _encode_dict(dict(value))),
+    (tuple, lambda value: _tagged("tuple", [to_jsonable(item) for item in value])),
+    (list, lambda value: [to_jsonable(item) for item in value]),
+    ((set, frozenset), _encode_set),
+    ((bytes, bytearray), lambda value: _tagged("bytes", bytes(value).hex())),
+    (datetime, lambda value: _tagged("datetime", value.isoformat())),
+    (date, lambda value: _tagged("date", value.isoformat())),
+    (PurePath, lambda value: _tagged("path", str(value))),
+)
+
+
+def _decode_tagged(value: dict[str, JSON]) -> Any:
+    kind, body = value[TAG], value.get("value")
+    if kind == "dict":
+        return {from_jsonable(key): from_jsonable(item) for key, item in body}  # type: ignore[union-attr]
+    decode = _DECODERS.get(kind)
+    if decode is None:
+        raise ValueError(f"unknown tag {kind!r} in stored data")
+    return decode(body)
+
+
+def _items(body: JSON) -> list[Any]:
+    return [from_jsonable(item) for item in body]
+
+
+_DECODERS: dict[str, Any] = {
+    "tuple": lambda body: tuple(_items(body)),
+    "set": lambda body: set(_items(body)),
+    "frozenset": lambda body: frozenset(_items(body)),
+    "bytes": bytes.fromhex,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "path": Path,
+    "float": float,
+}

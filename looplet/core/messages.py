@@ -1,0 +1,129 @@
+"""What is asked of a model: messages, requests and their canonical form. Knows no provider."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from looplet.core.codec import JSON, canonical, digest
+
+Role = Literal["system", "user", "assistant", "tool"]
+Method = Literal["generate", "generate_with_tools"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """One tool call inside an assistant's message."""
+
+    id: str
+    name: str
+    input: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, JSON]:
+        """The three fields."""
+        return {"id": self.id, "name": self.name, "input": dict(self.input)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatMessage:
+    """One message as a model sees it, in no provider's dialect.
+
+    An assistant's message may carry ``calls``; a tool's message answers the call ``call_id``.
+    Messages are never changed, so digest and encoding are computed once.
+
+    >>> ChatMessage(role="user", content="hi").to_dict()
+    {'role': 'user', 'content': 'hi'}
+    """
+
+    role: Role
+    content: str = ""
+    calls: tuple[CallRequest, ...] = ()
+    call_id: str | None = None
+
+    def to_dict(self) -> dict[str, JSON]:
+        """The message as JSON; empty optional fields are left out."""
+        out: dict[str, JSON] = {"role": self.role, "content": self.content}
+        if self.calls:
+            out["calls"] = [call.to_dict() for call in self.calls]
+        if self.call_id is not None:
+            out["call_id"] = self.call_id
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JSON]) -> ChatMessage:
+        """The message that ``to_dict`` was called on."""
+        calls = tuple(
+            CallRequest(id=call["id"], name=call["name"], input=call["input"])
+            for call in data.get("calls", ())
+        )
+        return cls(
+            role=data["role"], content=data["content"], calls=calls, call_id=data.get("call_id")
+        )
+
+    @cached_property
+    def encoded(self) -> str:
+        """Canonical JSON of the message."""
+        return canonical(self.to_dict())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hex."""
+        return digest(self.encoded)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequest:
+    """One call of a backend: what is sent, and how.
+
+    ``messages`` is the conversation without the system prompt, for backends that take
+    ``messages=``; it is empty for the others, which are sent ``prompt`` alone.
+    """
+
+    method: Method
+    prompt: str
+    system_prompt: str = ""
+    messages: tuple[ChatMessage, ...] = ()
+    tools: Sequence[Mapping[str, JSON]] = ()
+    max_tokens: int = 2000
+    temperature: float = 0.2
+    extra: Mapping[str, JSON] = field(default_factory=dict)
+    """Further sampling parameters; they are part of the request's identity."""
+
+    def conversation(self) -> tuple[ChatMessage, ...]:
+        """Every message sent, the system prompt first.
+
+        >>> request = ModelRequest(method="generate", prompt="hi", system_prompt="Be brief.")
+        >>> [message.role for message in request.conversation()]
+        ['system', 'user']
+        """
+        head = (
+            (ChatMessage(role="system", content=self.system_prompt),) if self.system_prompt else ()
+        )
+        return head + (self.messages or (ChatMessage(role="user", content=self.prompt),))
+
+    def params(self) -> dict[str, JSON]:
+        """Sampling parameters, as they enter the key."""
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, **self.extra}
+
+
+def request_key(request: ModelRequest, *, model: str | None) -> str:
+    """SHA-256 of the canonical request, built from the messages' own digests.
+
+    Two requests have equal keys exactly if method, model, messages, tools and sampling
+    parameters are equal.
+    """
+    frame = canonical(
+        {
+            "method": request.method,
+            "model": model,
+            "params": request.params(),
+            "tools": list(request.tools),
+        }
+    )
+    hasher = hashlib.sha256(frame.encode())
+    for message in request.conversation():
+        hasher.update(bytes.fromhex(message.digest))
+    return hasher.hexdigest()

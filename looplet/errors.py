@@ -1,0 +1,101 @@
+"""Every error looplet raises, in one tree. Knows nothing of the rest of the package.
+
+::
+
+    LoopletError
+    ├── MissingExtra             (ImportError)   an optional dependency is not installed
+    ├── ToolValidationError      (ValueError)    a tool refuses its arguments
+    ├── BackendError             (RuntimeError)  a provider could not be asked
+    │   ├── BackendUnreachable   (ConnectionError)  nobody answers at that address
+    │   └── BackendRefused                        the provider answered with an error status
+    ├── LLMResponsesExhausted    (LookupError)   a scripted backend has no reply left
+    ├── CassetteError                            a cassette cannot be used
+    │   ├── CassetteDamaged      (ValueError)    its bytes are not what was written
+    │   └── CassetteMissing      (FileNotFoundError)  there is nothing to replay
+    ├── StoreError                               a trajectory dataset cannot be used
+    │   ├── StoreDamaged         (ValueError)    a part file is not what was written
+    │   └── UnknownSchema        (ValueError)    written by a looplet this one does not know
+    └── EvalError                                an eval cannot be collected or run
+
+    Divergence                   (BaseException) a replay asked for what was not recorded
+
+``Divergence`` stands outside the tree: it must end a run even where code around the loop
+catches ``Exception`` and tries again. It is defined in ``looplet.replay.divergence``.
+"""
+
+from __future__ import annotations
+
+
+class LoopletError(Exception):
+    """Base of every error that looplet raises on purpose."""
+
+
+class MissingExtra(LoopletError, ImportError):
+    """An optional dependency is needed and not installed.
+
+    >>> print(MissingExtra("openai", needed_for="OpenAIBackend"))
+    OpenAIBackend needs the package 'openai'. Install it with: pip install "looplet[openai]"
+    """
+
+    def __init__(self, package: str, *, needed_for: str, extra: str | None = None) -> None:
+        self.package = package
+        self.extra = extra or package
+        super().__init__(
+            f"{needed_for} needs the package {package!r}. "
+            f'Install it with: pip install "looplet[{self.extra}]"'
+        )
+
+
+class ToolValidationError(LoopletError, ValueError):
+    """A tool refuses its arguments; the text reaches the model without a prefix."""
+
+
+class BackendError(LoopletError, RuntimeError):
+    """A provider could not be asked; ``status`` is its HTTP status, if it gave one."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class BackendUnreachable(BackendError, ConnectionError):
+    """Nobody answers at the backend's address."""
+
+
+class BackendRefused(BackendError):
+    """The provider answered with an error status, or with something that is not a reply."""
+
+
+class LLMResponsesExhausted(LoopletError, LookupError):
+    """A scripted backend was asked more often than it has replies."""
+
+
+class CassetteError(LoopletError):
+    """A cassette cannot be used."""
+
+
+class CassetteDamaged(CassetteError, ValueError):
+    """A cassette's bytes are not what was written. The file is left as it is."""
+
+
+class CassetteMissing(CassetteError, FileNotFoundError):
+    """There is no cassette to replay at that path."""
+
+
+class StoreError(LoopletError):
+    """A trajectory dataset cannot be used."""
+
+
+class StoreDamaged(StoreError, ValueError):
+    """A part file of a dataset is not what was written."""
+
+
+class UnknownSchema(StoreError, ValueError):
+    """A dataset was written with a schema version that this looplet does not know."""
+
+
+class EvalError(LoopletError):
+    """An eval cannot be collected or run."""
