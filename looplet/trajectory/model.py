@@ -1,4 +1,4 @@
-"""One run as data: its steps, model calls and outcome. Knows records; knows no file and no scorer."""
+"""One run as data: steps, model calls, outcome. Knows records; knows no file and no scorer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Model backends: one provider a module. Knows no loop."""

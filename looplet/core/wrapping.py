@@ -1,0 +1,95 @@
+"""A backend around a backend: the one place that forwards what a wrapper does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from looplet.core.backend import Reply, only_taken, takes
+from looplet.core.messages import Method, ModelRequest
+
+TRANSPORT = frozenset({"cancel_token", "scope", "purpose", "cache_breakpoints"})
+"""Keywords that tell how or for whom a call is made; they do not change what is asked."""
+
+
+def request_of(method: Method, prompt: str, keywords: Mapping[str, Any]) -> ModelRequest:
+    """Say what a backend call asks, whatever keywords it came with.
+
+    >>> request_of("generate", "hi", {"temperature": 0.5, "top_p": 1, "scope": "tool:x"}).params()
+    {'temperature': 0.5, 'max_tokens': 2000, 'top_p': 1}
+    """
+    known = {key: value for key, value in keywords.items() if key in _FIELDS and value is not None}
+    if "messages" in known:
+        known["messages"] = tuple(known["messages"])
+    extra = {
+        key: value
+        for key, value in keywords.items()
+        if key not in _FIELDS and key not in TRANSPORT and value is not None
+    }
+    return ModelRequest(method=method, prompt=prompt, extra=extra, **known)
+
+
+_FIELDS = frozenset({"system_prompt", "messages", "tools", "max_tokens", "temperature"})
+
+
+class _Wrapper:
+    own_keywords: frozenset[str] = frozenset()
+    """Keywords that the wrapper itself reads; they are forwarded where `inner` takes them too."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def takes(self, method: str, keyword: str) -> bool:
+        """Whether a call of ``method`` may carry that keyword."""
+        return keyword in self.own_keywords or takes(self.inner, method, keyword)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not set yet: copying and unpickling look before __init__
+            raise AttributeError(name)
+        value = getattr(self.inner, name)
+        return self._with_tools if name == "generate_with_tools" else value
+
+    def _forwarded(self, method: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+        return only_taken(self.inner, method, keywords)
+
+
+class SyncWrapper(_Wrapper):
+    """A wrapped sync backend. Subclasses put their work into ``around``.
+
+    It has ``generate_with_tools`` exactly if the wrapped backend has it, and every attribute of
+    the wrapped backend that it does not define itself.
+    """
+
+    def generate(self, prompt: str, **keywords: Any) -> Any:
+        """Ask for text."""
+        return self.around("generate", prompt, keywords)
+
+    def _with_tools(self, prompt: str, **keywords: Any) -> Any:
+        return self.around("generate_with_tools", prompt, keywords)
+
+    def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
+        """Make one call; the default hands it on."""
+        return self.forward(method, prompt, keywords)
+
+    def forward(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Any:
+        """Call the wrapped backend with the keywords that it takes."""
+        return getattr(self.inner, method)(prompt, **self._forwarded(method, keywords))
+
+
+class AsyncWrapper(_Wrapper):
+    """The same for an async backend; ``around`` is a coroutine function."""
+
+    async def generate(self, prompt: str, **keywords: Any) -> Any:
+        """Ask for text."""
+        return await self.around("generate", prompt, keywords)
+
+    async def _with_tools(self, prompt: str, **keywords: Any) -> Any:
+        return await self.around("generate_with_tools", prompt, keywords)
+
+    async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
+        """Make one call; the default hands it on."""
+        return await self.forward(method, prompt, keywords)
+
+    async def forward(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Any:
+        """Call the wrapped backend with the keywords that it takes."""
+        return await getattr(self.inner, method)(prompt, **self._forwarded(method, keywords))

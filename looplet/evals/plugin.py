@@ -1,0 +1,1 @@
+"""The pytest plugin. Imports nothing heavy until an eval is collected."""

@@ -1,0 +1,1 @@
+"""Cassettes: model calls recorded once and replayed for ever. Knows no pytest."""

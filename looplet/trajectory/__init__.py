@@ -1,0 +1,1 @@
+"""Trajectories: runs as data, and the Parquet dataset that keeps them."""
