@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from looplet.core.codec import JSON
@@ -97,11 +98,17 @@ def only_taken(backend: object, method: str, keywords: Mapping[str, Any]) -> dic
 
 
 def _accepts(function: Callable[..., Any], keyword: str) -> bool:
+    names = _keywords_of(getattr(function, "__func__", function))
+    return names is None or keyword in names
+
+
+@lru_cache(maxsize=1024)
+def _keywords_of(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names of a function's parameters; ``None`` if it takes any keyword."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return False
-    return any(
-        parameter.name == keyword or parameter.kind is inspect.Parameter.VAR_KEYWORD
-        for parameter in parameters
-    )
+        return frozenset()
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return None
+    return frozenset(parameters)

@@ -69,7 +69,8 @@ class SyncWrapper(_Wrapper):
 
     def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Make one call; the default hands it on."""
-        return self.forward(method, prompt, keywords)
+        reply: Reply = self.forward(method, prompt, keywords)
+        return reply
 
     def forward(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Any:
         """Call the wrapped backend with the keywords that it takes."""
@@ -88,7 +89,8 @@ class AsyncWrapper(_Wrapper):
 
     async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Make one call; the default hands it on."""
-        return await self.forward(method, prompt, keywords)
+        reply: Reply = await self.forward(method, prompt, keywords)
+        return reply
 
     async def forward(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Any:
         """Call the wrapped backend with the keywords that it takes."""
