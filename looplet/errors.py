@@ -5,6 +5,7 @@
     LoopletError
     ├── MissingExtra             (ImportError)   an optional dependency is not installed
     ├── ToolValidationError      (ValueError)    a tool refuses its arguments
+    ├── RunCancelled                             a cancel token was set
     ├── BackendError             (RuntimeError)  a provider could not be asked
     │   ├── BackendUnreachable   (ConnectionError)  nobody answers at that address
     │   └── BackendRefused                        the provider answered with an error status
@@ -48,6 +49,10 @@ class MissingExtra(LoopletError, ImportError):
 
 class ToolValidationError(LoopletError, ValueError):
     """A tool refuses its arguments; the text reaches the model without a prefix."""
+
+
+class RunCancelled(LoopletError):
+    """The cancel token of this run, or of this tool's call, was set."""
 
 
 class BackendError(LoopletError, RuntimeError):

@@ -1,0 +1,145 @@
+"""The conversation: every prompt, reply, call and result in order. Knows no provider's dialect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from looplet.core.codec import JSON, from_jsonable, to_jsonable
+from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult
+
+PROMPT_CHARS = 5000
+"""How much of a prompt is kept here; the whole text is the trajectory's business."""
+FORMAT = 1
+
+
+class MessageRole(str, Enum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(slots=True)
+class Message:
+    """One entry of a conversation."""
+
+    role: MessageRole
+    content: str
+    tool_call: ToolCall | None = None
+    tool_result: ToolResult | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    timestamp: float = field(default_factory=time.time)
+    """Unix time, in seconds."""
+
+
+class Conversation:
+    """Messages in order.
+
+    >>> talk = Conversation()
+    >>> talk.append(Message(MessageRole.USER, "hi"))
+    >>> [message.content for message in Conversation.deserialize(talk.serialize()).messages]
+    ['hi']
+    """
+
+    def __init__(self, messages: Iterable[Message] | None = None) -> None:
+        self.messages: list[Message] = list(messages or ())
+
+    def append(self, message: Message) -> None:
+        """Add a message at the end."""
+        self.messages.append(message)
+
+    def fork(self) -> Conversation:
+        """Another conversation with the same messages."""
+        return Conversation(self.messages)
+
+    def render(self) -> str:
+        """The conversation as text, one line a message."""
+        return "\n".join(f"{message.role.value}: {message.content}" for message in self.messages)
+
+    def token_estimate(self) -> int:
+        """Tokens, estimated as a quarter of the characters."""
+        return sum(len(message.content) for message in self.messages) // 4
+
+    def serialize(self) -> dict[str, JSON]:
+        """The conversation as JSON."""
+        return {"version": FORMAT, "messages": [_encode(message) for message in self.messages]}
+
+    @classmethod
+    def deserialize(cls, data: Mapping[str, JSON]) -> Conversation:
+        """The conversation that ``serialize`` was called on. Raises ``ValueError`` if unknown."""
+        if data.get("version") != FORMAT:
+            raise ValueError(f"conversation format {data.get('version')!r} is not known")
+        return cls(_decode(message) for message in data["messages"])
+
+
+def _encode(message: Message) -> dict[str, JSON]:
+    out: dict[str, JSON] = {
+        "role": message.role.value,
+        "content": message.content,
+        "timestamp": message.timestamp,
+        "metadata": to_jsonable(message.metadata),
+    }
+    if message.tool_call is not None:
+        out["tool_call"] = message.tool_call.to_dict()
+    if message.tool_result is not None:
+        out["tool_result"] = _encode_result(message.tool_result)
+    return out
+
+
+def _encode_result(result: ToolResult) -> dict[str, JSON]:
+    detail = result.error_detail
+    kind = result.error_kind
+    return {
+        "tool": result.tool,
+        "args_summary": result.args_summary,
+        "data": to_jsonable(result.data),
+        "error": result.error,
+        "error_kind": kind.value if kind else None,
+        "error_retriable": result.error_retriable,
+        "error_context": to_jsonable(detail.context) if detail else {},
+        "duration_ms": result.duration_ms,
+        "result_key": result.result_key,
+        "call_id": result.call_id,
+        "metadata": to_jsonable(result.metadata),
+    }
+
+
+def _decode(data: Mapping[str, JSON]) -> Message:
+    call, result = data.get("tool_call"), data.get("tool_result")
+    return Message(
+        MessageRole(data["role"]),
+        data["content"],
+        tool_call=ToolCall(**{**call, "args": from_jsonable(call["args"])}) if call else None,
+        tool_result=_decode_result(result) if result else None,
+        metadata=from_jsonable(data["metadata"]),
+        timestamp=data["timestamp"],
+    )
+
+
+def _decode_result(data: Mapping[str, JSON]) -> ToolResult:
+    error = data["error"]
+    detail = None
+    if error is not None and data["error_kind"]:
+        detail = ToolError(
+            ErrorKind(data["error_kind"]),
+            error,
+            retriable=data["error_retriable"],
+            context=from_jsonable(data["error_context"]),
+        )
+    return ToolResult(
+        data["tool"],
+        data["args_summary"],
+        from_jsonable(data["data"]),
+        error=error,
+        error_detail=detail,
+        duration_ms=data["duration_ms"],
+        result_key=data["result_key"],
+        call_id=data["call_id"],
+        metadata=from_jsonable(data["metadata"]),
+    )

@@ -1,0 +1,130 @@
+"""The session log: what the model is told of earlier steps. Knows no prompt and no conversation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from looplet.core.codec import JSON
+
+SHOWN_ENTRIES = 10
+"""How many of the newest entries a rendering shows one by one."""
+REASONING_CHARS = 160
+
+
+@dataclass(slots=True)
+class LogEntry:
+    """One step as the log keeps it."""
+
+    step: int
+    theory: str = ""
+    tool: str = ""
+    reasoning: str = ""
+    entities_seen: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    highlights: list[str] = field(default_factory=list)
+    recall_key: str = ""
+
+
+class SessionLog:
+    """A log of steps that renders in bounded space, however long the run.
+
+    >>> log = SessionLog()
+    >>> log.record(step=1, tool="price", reasoning="look it up")
+    >>> print(log.render())
+    SESSION LOG
+    S1 price: look it up
+    """
+
+    def __init__(
+        self,
+        *,
+        entity_formatter: Callable[[str], str] | None = None,
+        title: str = "SESSION LOG",
+        highlights_label: str = "highlights",
+    ) -> None:
+        self.entries: list[LogEntry] = []
+        self.current_theory = ""
+        self.title = title
+        self.highlights_label = highlights_label
+        self._format_entity = entity_formatter or str
+        self._compacted: Counter[str] = Counter()
+
+    def record(
+        self,
+        *,
+        step: int,
+        tool: str,
+        reasoning: str = "",
+        theory: str = "",
+        entities_seen: Iterable[str] = (),
+        findings: Iterable[str] = (),
+        highlights: Iterable[str] = (),
+        recall_key: str = "",
+    ) -> LogEntry:
+        """Add an entry; a theory that is not empty becomes the current one."""
+        entry = LogEntry(
+            step,
+            theory,
+            tool,
+            reasoning,
+            list(entities_seen),
+            list(findings),
+            list(highlights),
+            recall_key,
+        )
+        self.entries.append(entry)
+        if len(self.entries) > SHOWN_ENTRIES:
+            self._compacted[self.entries[-SHOWN_ENTRIES - 1].tool] += 1
+        if theory:
+            self.current_theory = theory
+        return entry
+
+    def render(self) -> str:
+        """The log for a prompt: the newest entries, and the older ones as counts by tool."""
+        body = self.body()
+        return f"{self.title}\n{body}" if body else ""
+
+    def body(self) -> str:
+        """The same without its title."""
+        lines = [f"theory: {self.current_theory}"] if self.current_theory else []
+        if self._compacted:
+            counts = ", ".join(
+                f"{tool} ×{count}" for tool, count in self._compacted.most_common(20)
+            )
+            lines.append(f"earlier: {counts}")
+        lines += [self._line(entry) for entry in self.entries[-SHOWN_ENTRIES:]]
+        return "\n".join(lines)
+
+    def render_compact(self) -> str:
+        """One line: how many steps by which tool."""
+        counts = Counter(entry.tool for entry in self.entries)
+        return ", ".join(f"{tool} ×{count}" for tool, count in counts.most_common())
+
+    def all_entities(self) -> list[str]:
+        """Every entity seen, once, in the order of first sight."""
+        return list(dict.fromkeys(name for entry in self.entries for name in entry.entities_seen))
+
+    def to_list(self) -> list[dict[str, JSON]]:
+        """The entries as JSON."""
+        names = LogEntry.__slots__
+        return [{name: getattr(entry, name) for name in names} for entry in self.entries]
+
+    def _line(self, entry: LogEntry) -> str:
+        text = f"S{entry.step} {entry.tool}"
+        if entry.reasoning:
+            text += f": {entry.reasoning[:REASONING_CHARS]}"
+        if entry.highlights:
+            text += f" ({self.highlights_label}: {'; '.join(entry.highlights)})"
+        if entry.entities_seen:
+            names = ", ".join(self._format_entity(name) for name in entry.entities_seen[:10])
+            text += f" [{names}]"
+        return text
+
+
+def facts_of(log: Any) -> str:
+    """Findings of the newest entries, for the prompt's ESTABLISHED FACTS; empty if there are none."""
+    found = [finding for entry in log.entries[-SHOWN_ENTRIES:] for finding in entry.findings]
+    return "\n".join(f"- {finding}" for finding in dict.fromkeys(found))

@@ -1,0 +1,85 @@
+"""Results as a prompt shows them: shortened, never changed. Knows steps; knows no prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from looplet.core.codec import to_jsonable
+from looplet.core.records import Step, summarize_args
+
+LIST_ROWS, TEXT_CHARS = 50, 6000
+RESULT_CHARS, RECENT_CHARS, RECENT_STEPS = 3000, 20_000, 5
+"""Characters of one result, of all recent results together, and how many steps are recent."""
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
+def shorten(data: Any) -> Any:
+    """A result with long lists and texts cut, and a note where; the given value stays whole.
+
+    >>> shorten(list(range(60)))["note"]
+    '10 more rows are not shown'
+    """
+    if isinstance(data, list) and len(data) > LIST_ROWS:
+        return _shorten_rows(data)
+    if isinstance(data, str) and len(data) > TEXT_CHARS:
+        return cut(data, TEXT_CHARS)
+    if isinstance(data, dict):
+        long = [key for key in ("rows", "per_table") if isinstance(data.get(key), list)]
+        if any(len(data[key]) > LIST_ROWS for key in long):
+            return {key: shorten(value) if key in long else value for key, value in data.items()}
+    return data
+
+
+def result_text(data: Any) -> str:
+    """A result as text for a model: JSON, or the text itself."""
+    shown = shorten(data)
+    if isinstance(shown, str):
+        return shown
+    try:
+        return _ENCODER.encode(shown)
+    except (TypeError, ValueError):
+        return _ENCODER.encode(to_jsonable(shown))
+
+
+def step_text(step: Step) -> str:
+    """One step for the recent results: the call and its result, or its error."""
+    result = step.tool_result
+    call = f"{step.tool_call.tool}({summarize_args(step.tool_call.args)})"
+    if result.error is not None:
+        return f"S{step.number} ✗ {call} → ERROR: {cut(result.error, RESULT_CHARS)}"
+    return f"S{step.number} ✓ {call} → {cut(result_text(result.data), RESULT_CHARS)}"
+
+
+def recent_text(lines: Iterable[str]) -> str:
+    """The newest lines that fit, in order; ``lines`` are in order too."""
+    kept: list[str] = []
+    left = RECENT_CHARS
+    for line in reversed(list(lines)):
+        left -= len(line) + 1
+        if left < 0 and kept:
+            break
+        kept.append(line)
+    return "\n".join(reversed(kept))
+
+
+def cut(text: str, limit: int) -> str:
+    """At most so many characters of a text, and a marker that says how many are missing.
+
+    >>> cut("abcdef", 4)
+    'abcd… [2 more characters]'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}… [{len(text) - limit} more characters]"
+
+
+def _shorten_rows(rows: list[Any]) -> dict[str, Any]:
+    left = len(rows) - LIST_ROWS
+    return {
+        "rows": rows[:LIST_ROWS],
+        "total": len(rows),
+        "showing": LIST_ROWS,
+        "truncated": True,
+        "note": f"{left} more rows are not shown",
+    }

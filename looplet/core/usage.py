@@ -1,0 +1,136 @@
+"""Tokens of a model call: the one rule that counts them, and whose call was the last.
+
+Knows requests and replies; knows no provider and no price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from looplet.core.backend import Block, Reply
+from looplet.core.codec import canonical
+from looplet.core.messages import ChatMessage, ModelRequest
+from looplet.core.records import Usage
+
+CHARS_PER_TOKEN = 4
+"""What a token is taken for where the provider does not count."""
+
+
+def count_tokens(
+    request: ModelRequest, reply: Reply | None, usage: Mapping[str, Any] | None
+) -> Usage:
+    """Tokens of one call: the provider's own count where given, else ``ceil(chars / 4)``.
+
+    ``usage`` is a backend's ``last_usage``: ``{"input_tokens", "output_tokens"}``, in tokens.
+    Each side is judged by itself: a side that is missing, or is no count, is estimated, and then
+    ``estimated`` is true. Characters sent are those of every message, the system prompt, the
+    calls in messages and the tools' schemas; characters received are those of texts, tool names
+    and arguments. ``reply=None`` (the call failed) receives 0 tokens, and no estimate is needed
+    for that.
+
+    >>> request = ModelRequest(method="generate", prompt="What is 2 + 2?")
+    >>> count_tokens(request, "4", None)
+    Usage(input_tokens=4, output_tokens=1, total_tokens=5, estimated=True)
+    >>> count_tokens(request, "4", {"input_tokens": 17, "output_tokens": 2})
+    Usage(input_tokens=17, output_tokens=2, total_tokens=19, estimated=False)
+    """
+    sent, received = _given(usage, "input_tokens"), _given(usage, "output_tokens")
+    if received is None and reply is None:
+        received = 0
+    estimated = sent is None or received is None
+    if sent is None:
+        sent = estimate(_chars_sent(request))
+    if received is None:
+        received = estimate(_chars_received(reply or ""))
+    return Usage(sent, received, sent + received, estimated=estimated)
+
+
+def estimate(chars: int) -> int:
+    """Tokens of a text of that length: ``ceil(chars / 4)``.
+
+    >>> estimate(0), estimate(1), estimate(8)
+    (0, 1, 2)
+    """
+    return -(-chars // CHARS_PER_TOKEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOutcome:
+    """What a provider said about a call, beside the reply."""
+
+    usage: Mapping[str, int] | None = None
+    """``input_tokens`` and ``output_tokens``, ``cached_tokens`` if told; ``None``: not told."""
+    stop_reason: str | None = None
+    """``end_turn``, ``max_tokens``, ``tool_use``, or the provider's own word."""
+
+
+class LastCall:
+    """The outcome of the last call, for each thread and each task by itself.
+
+    A backend sets it in the thread or task that called, and whoever reads it there sees that
+    caller's own. A thread or task that has not called yet finds an empty outcome (a task finds
+    what the one that started it had left, until its first call). An outcome set inside
+    ``asyncio.to_thread`` or a child task stays there.
+
+    >>> last = LastCall()
+    >>> last.get()
+    CallOutcome(usage=None, stop_reason=None)
+    >>> last.set(CallOutcome(stop_reason="end_turn"))
+    >>> last.get().stop_reason
+    'end_turn'
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def get(self) -> CallOutcome:
+        """The caller's last outcome."""
+        return _OUTCOMES.get(_NONE).get(self, _EMPTY)
+
+    def set(self, outcome: CallOutcome) -> None:
+        """Keep the outcome of a call that the calling thread or task made."""
+        # A context holds a variable for ever, so there is one for all; a task shares the value
+        # with the one that started it, so the value is replaced and not changed.
+        outcomes = WeakKeyDictionary(_OUTCOMES.get(_NONE))
+        outcomes[self] = outcome
+        _OUTCOMES.set(outcomes)
+
+    def clear(self) -> None:
+        """Forget it, so that a call that fails does not leave the outcome of the one before."""
+        self.set(_EMPTY)
+
+
+_EMPTY = CallOutcome()
+_NONE: WeakKeyDictionary[LastCall, CallOutcome] = WeakKeyDictionary()
+_OUTCOMES: ContextVar[WeakKeyDictionary[LastCall, CallOutcome]] = ContextVar("looplet_outcomes")
+
+
+def _given(usage: Mapping[str, Any] | None, name: str) -> int | None:
+    count = usage.get(name) if usage else None
+    return count if type(count) is int and count >= 0 else None
+
+
+def _chars_sent(request: ModelRequest) -> int:
+    messages = sum(_message_chars(message) for message in request.conversation())
+    return messages + (len(canonical(list(request.tools))) if request.tools else 0)
+
+
+def _message_chars(message: ChatMessage) -> int:
+    calls = sum(len(call.name) + len(canonical(call.input)) for call in message.calls)
+    return len(message.content) + calls
+
+
+def _chars_received(reply: Reply) -> int:
+    return len(reply) if isinstance(reply, str) else _block_chars(reply)
+
+
+def _block_chars(blocks: Iterable[Block]) -> int:
+    return sum(
+        len(block.get("name", "")) + len(canonical(block.get("input", {})))
+        if block.get("type") == "tool_use"
+        else len(block.get("text", ""))
+        for block in blocks
+    )
