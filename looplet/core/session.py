@@ -32,7 +32,7 @@ class SessionLog:
     """A log of steps that renders in bounded space, however long the run.
 
     >>> log = SessionLog()
-    >>> log.record(step=1, tool="price", reasoning="look it up")
+    >>> entry = log.record(step=1, tool="price", reasoning="look it up")
     >>> print(log.render())
     SESSION LOG
     S1 price: look it up
@@ -92,7 +92,7 @@ class SessionLog:
         lines = [f"theory: {self.current_theory}"] if self.current_theory else []
         if self._compacted:
             counts = ", ".join(
-                f"{tool} ×{count}" for tool, count in self._compacted.most_common(20)
+                f"{tool} x{count}" for tool, count in self._compacted.most_common(20)
             )
             lines.append(f"earlier: {counts}")
         lines += [self._line(entry) for entry in self.entries[-SHOWN_ENTRIES:]]
@@ -101,7 +101,7 @@ class SessionLog:
     def render_compact(self) -> str:
         """One line: how many steps by which tool."""
         counts = Counter(entry.tool for entry in self.entries)
-        return ", ".join(f"{tool} ×{count}" for tool, count in counts.most_common())
+        return ", ".join(f"{tool} x{count}" for tool, count in counts.most_common())
 
     def all_entities(self) -> list[str]:
         """Every entity seen, once, in the order of first sight."""
@@ -125,6 +125,6 @@ class SessionLog:
 
 
 def facts_of(log: Any) -> str:
-    """Findings of the newest entries, for the prompt's ESTABLISHED FACTS; empty if there are none."""
+    """Findings of the newest entries, one a line; empty if there are none."""
     found = [finding for entry in log.entries[-SHOWN_ENTRIES:] for finding in entry.findings]
     return "\n".join(f"- {finding}" for finding in dict.fromkeys(found))

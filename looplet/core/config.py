@@ -1,0 +1,59 @@
+"""How a run is set up. Never changed by a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from looplet.core.cancel import CancelToken
+from looplet.core.codec import JSON
+from looplet.core.memory import MemorySource
+from looplet.core.runtime import Runtime
+
+
+@dataclass
+class LoopConfig:
+    """What a run may do and how it asks.
+
+    >>> LoopConfig(max_steps=6).max_steps
+    6
+    """
+
+    max_steps: int = 15
+    """Step limit of the run."""
+    system_prompt: str = ""
+    use_native_tools: bool = False
+    """Send tool schemas and read ``tool_use`` blocks, if the backend can."""
+    approval_handler: Callable[[str, list[str] | None], str | None] | None = None
+    """Reached by tools through ``ctx.approve``."""
+    max_tokens: int = 2000
+    temperature: float = 0.2
+    recovery_temperature: float = 0.1
+    """For repair calls."""
+    done_tool: str = "done"
+    concurrent_dispatch: bool = False
+    """Run neighbouring ``concurrent_safe`` calls of one turn at the same time."""
+    max_briefing_tokens: int | None = None
+    """Bound of the briefing, in quarters of characters; later hook texts are left out."""
+    generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Passed to the backend where its method takes the name."""
+    tool_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Stands below ``state.metadata`` in ``ctx.metadata``."""
+    memory_sources: Sequence[MemorySource] = ()
+    cancel_token: CancelToken | None = None
+    router: Any = None
+    """``.select(purpose=…)`` picks the backend of each call."""
+    output_schema: Mapping[str, JSON] | None = None
+    """JSON Schema of the done-call's arguments."""
+    acceptance_criteria: Sequence[str] | None = None
+    """Texts shown under TASK."""
+    build_briefing: Callable[[Any, Any, Any], str | None] | None = None
+    build_prompt: Callable[..., str | None] | None = None
+    build_trace: Callable[..., Any] | None = None
+    extract_entities: Callable[[Any], Sequence[str]] | None = None
+    extract_step_metadata: Callable[[Any, Any], Mapping[str, Any]] | None = None
+    render_messages_override: Callable[..., str] | None = None
+    """Has the last word on the prompt: what it returns is sent as it is."""
+    runtime: Runtime = field(default_factory=Runtime)
+    """Time, pauses and ids."""

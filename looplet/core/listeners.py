@@ -1,0 +1,127 @@
+"""Hooks, bound once at the start of a run: one tuple of methods a slot. Knows no engine."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from looplet.core.validation import suggest_similar
+
+SLOTS = (
+    "pre_loop",
+    "pre_prompt",
+    "build_briefing",
+    "build_prompt",
+    "pre_dispatch",
+    "check_permission",
+    "post_dispatch",
+    "check_done",
+    "should_stop",
+    "on_loop_end",
+    "on_event",
+)
+
+
+@runtime_checkable
+class LoopHook(Protocol):
+    """A hook, for typing: any object with one of the methods of ``SLOTS``."""
+
+    def on_event(self, payload: Any) -> Any:
+        """Every event; the other methods are optional too."""
+        ...
+
+
+class Bound(NamedTuple):
+    """One method of one hook."""
+
+    hook: str
+    """The hook's class, for messages."""
+    method: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Every hook's methods, by slot, in the order of the hooks."""
+
+    pre_loop: tuple[Bound, ...] = ()
+    pre_prompt: tuple[Bound, ...] = ()
+    build_briefing: tuple[Bound, ...] = ()
+    build_prompt: tuple[Bound, ...] = ()
+    pre_dispatch: tuple[Bound, ...] = ()
+    check_permission: tuple[Bound, ...] = ()
+    post_dispatch: tuple[Bound, ...] = ()
+    check_done: tuple[Bound, ...] = ()
+    should_stop: tuple[Bound, ...] = ()
+    on_loop_end: tuple[Bound, ...] = ()
+    on_event: tuple[Bound, ...] = ()
+    before_tool: tuple[Bound, ...] = ()
+    """``on_event`` of the hooks without ``pre_dispatch``."""
+    after_tool: tuple[Bound, ...] = ()
+    """``on_event`` of the hooks without ``post_dispatch``."""
+    done_takes_call: frozenset[int] = frozenset()
+    """Places in ``check_done`` whose method takes ``tool_call=``."""
+
+
+def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:
+    """Find each hook's methods.
+
+    Warns about a hook without any. Raises ``TypeError`` for an ``async def`` method under the
+    sync loop, naming hook and method.
+    """
+    slots: dict[str, list[Bound]] = {slot: [] for slot in SLOTS}
+    slots.update(before_tool=[], after_tool=[])
+    for hook in hooks:
+        found = _methods_of(hook)
+        if not found:
+            _warn_useless(hook)
+        name = type(hook).__name__ if not isinstance(hook, type) else hook.__name__
+        for slot, method in found.items():
+            if not asynchronous:
+                _refuse_coroutine(name, slot, method)
+            slots[slot].append(Bound(name, method))
+        if "on_event" in found:
+            listener = Bound(name, found["on_event"])
+            slots["before_tool"] += [] if "pre_dispatch" in found else [listener]
+            slots["after_tool"] += [] if "post_dispatch" in found else [listener]
+    takes_call = (
+        place for place, bound in enumerate(slots["check_done"]) if _takes_call(bound.method)
+    )
+    bound = {slot: tuple(methods) for slot, methods in slots.items()}
+    return Listeners(**bound, done_takes_call=frozenset(takes_call))
+
+
+def _methods_of(hook: object) -> dict[str, Callable[..., Any]]:
+    found = ((slot, getattr(hook, slot, None)) for slot in SLOTS)
+    return {slot: method for slot, method in found if callable(method)}
+
+
+def _warn_useless(hook: object) -> None:
+    names = [
+        name for name in dir(hook) if not name.startswith("_") and callable(getattr(hook, name))
+    ]
+    close = ((name, suggest_similar(name, SLOTS)) for name in names)
+    guess = "; ".join(f"{name}: did you mean {slot!r}?" for name, slot in close if slot)
+    warnings.warn(
+        f"hook {type(hook).__name__} has none of the hook methods"
+        + (f" ({guess})" if guess else f": {', '.join(SLOTS)}"),
+        stacklevel=2,
+    )
+
+
+def _refuse_coroutine(name: str, slot: str, method: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(method):
+        raise TypeError(
+            f"{name}.{slot} is async def and cannot be called by the sync loop; "
+            "use async_composable_loop, or make it a plain method"
+        )
+
+
+def _takes_call(method: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(method).parameters.values()
+    return any(
+        each.name == "tool_call" or each.kind is inspect.Parameter.VAR_KEYWORD
+        for each in parameters
+    )
