@@ -1,3 +1,90 @@
-"""looplet: an agent loop you own, with record and replay, evals and trajectories."""
+"""looplet: an agent loop you own, with record and replay, evals and trajectories.
+
+Names are found when they are first used, so that ``import looplet`` loads nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from looplet.backends import (
+        AsyncOpenAIBackend,
+        BackendRouter,
+        ModelProfile,
+        OpenAIBackend,
+    )
+    from looplet.core.backend import AsyncLLMBackend, LLMBackend, NativeToolBackend
+    from looplet.core.cancel import CancelToken
+    from looplet.core.config import LoopConfig
+    from looplet.core.conversation import Conversation, Message, MessageRole
+    from looplet.core.decisions import (
+        Allow,
+        Block,
+        Continue,
+        Deny,
+        HookDecision,
+        InjectContext,
+        Stop,
+    )
+    from looplet.core.events import EventPayload, LifecycleEvent
+    from looplet.core.listeners import LoopHook
+    from looplet.core.loop import async_composable_loop, composable_loop
+    from looplet.core.memory import CallableMemorySource, StaticMemorySource
+    from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult, Usage
+    from looplet.core.registry import BaseToolRegistry, register_done_tool, tools_from
+    from looplet.core.session import LogEntry, SessionLog
+    from looplet.core.state import AgentState, DefaultState
+    from looplet.core.tools import ToolContext, ToolSpec, tool
+    from looplet.core.validation import suggest_similar
+    from looplet.errors import LLMResponsesExhausted, ToolValidationError
+    from looplet.evals import EvalContext, EvalResult, eval_discover, eval_mark
+    from looplet.testing import AsyncMockLLMBackend, MockLLMBackend
+    from looplet.trajectory import LLMCall, StepRecord, Trajectory, TrajectoryRecorder
 
 __version__ = "0.1.0"
+
+_ROOMS = {
+    "looplet.backends": "AsyncOpenAIBackend BackendRouter ModelProfile OpenAIBackend",
+    "looplet.core.backend": "AsyncLLMBackend LLMBackend NativeToolBackend",
+    "looplet.core.cancel": "CancelToken",
+    "looplet.core.config": "LoopConfig",
+    "looplet.core.conversation": "Conversation Message MessageRole",
+    "looplet.core.decisions": "Allow Block Continue Deny HookDecision InjectContext Stop",
+    "looplet.core.events": "EventPayload LifecycleEvent",
+    "looplet.core.listeners": "LoopHook",
+    "looplet.core.loop": "async_composable_loop composable_loop",
+    "looplet.core.memory": "CallableMemorySource StaticMemorySource",
+    "looplet.core.records": "ErrorKind Step ToolCall ToolError ToolResult Usage",
+    "looplet.core.registry": "BaseToolRegistry register_done_tool tools_from",
+    "looplet.core.session": "LogEntry SessionLog",
+    "looplet.core.state": "AgentState DefaultState",
+    "looplet.core.tools": "ToolContext ToolSpec tool",
+    "looplet.core.validation": "suggest_similar",
+    "looplet.errors": "LLMResponsesExhausted ToolValidationError",
+    "looplet.evals": "EvalContext EvalResult eval_discover eval_mark",
+    "looplet.testing": "AsyncMockLLMBackend MockLLMBackend",
+    "looplet.trajectory": "LLMCall StepRecord Trajectory TrajectoryRecorder",
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = [  # noqa: PLE0604 - a linter cannot see that the table holds names
+    "__version__",
+    *sorted(_HOME),
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module that a public name lives in."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'looplet' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Every public name, loaded or not."""
+    return sorted({*globals(), *__all__})

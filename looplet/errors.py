@@ -8,7 +8,9 @@
     ├── RunCancelled                             a cancel token was set
     ├── BackendError             (RuntimeError)  a provider could not be asked
     │   ├── BackendUnreachable   (ConnectionError)  nobody answers at that address
-    │   └── BackendRefused                        the provider answered with an error status
+    │   ├── BackendTimeout       (TimeoutError)  no answer in the time allowed
+    │   ├── BackendRefused                        the provider answered with an error status
+    │   └── UnknownBackend       (ValueError)    a router was told a name that it does not have
     ├── LLMResponsesExhausted    (LookupError)   a scripted backend has no reply left
     ├── CassetteError                            a cassette cannot be used
     │   ├── CassetteDamaged      (ValueError)    its bytes are not what was written
@@ -70,8 +72,16 @@ class BackendUnreachable(BackendError, ConnectionError):
     """Nobody answers at the backend's address."""
 
 
+class BackendTimeout(BackendError, TimeoutError):
+    """The backend did not answer in the time that its client allows."""
+
+
 class BackendRefused(BackendError):
     """The provider answered with an error status, or with something that is not a reply."""
+
+
+class UnknownBackend(BackendError, ValueError):
+    """A router was told a backend's name that it does not have."""
 
 
 class LLMResponsesExhausted(LoopletError, LookupError):

@@ -13,7 +13,7 @@ LIST_ROWS, TEXT_CHARS = 50, 6000
 RESULT_CHARS, RECENT_CHARS, RECENT_STEPS = 3000, 20_000, 5
 """Characters of one result, of all recent results together, and how many steps are recent."""
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 def shorten(data: Any) -> Any:
@@ -39,9 +39,9 @@ def result_text(data: Any) -> str:
     if isinstance(shown, str):
         return shown
     try:
-        return _ENCODER.encode(shown)
+        return ENCODER.encode(shown)
     except (TypeError, ValueError):
-        return _ENCODER.encode(to_jsonable(shown))
+        return ENCODER.encode(to_jsonable(shown))
 
 
 def step_text(step: Step) -> str:

@@ -5,7 +5,7 @@ Knows requests and replies; knows no provider and no price.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +38,22 @@ def count_tokens(
     >>> count_tokens(request, "4", {"input_tokens": 17, "output_tokens": 2})
     Usage(input_tokens=17, output_tokens=2, total_tokens=19, estimated=False)
     """
+    return tokens_of(reply, usage, chars_sent=lambda: _chars_sent(request))
+
+
+def tokens_of(
+    reply: Reply | None, usage: Mapping[str, Any] | None, *, chars_sent: Callable[[], int]
+) -> Usage:
+    """Tokens by the same rule for a caller that keeps count of the characters it sends.
+
+    ``chars_sent`` is asked only if the provider did not count.
+    """
     sent, received = _given(usage, "input_tokens"), _given(usage, "output_tokens")
     if received is None and reply is None:
         received = 0
     estimated = sent is None or received is None
     if sent is None:
-        sent = estimate(_chars_sent(request))
+        sent = estimate(chars_sent())
     if received is None:
         received = estimate(_chars_received(reply or ""))
     return Usage(sent, received, sent + received, estimated=estimated)

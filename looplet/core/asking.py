@@ -1,0 +1,297 @@
+"""One question to the model: briefing, request, call, retries, repair. Knows no tool."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from looplet.core.consult import Phase, consult, emit, first_text
+from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
+from looplet.core.effects import AskModel, ModelReply, Pause
+from looplet.core.events import LifecycleEvent
+from looplet.core.failures import describe, is_permanent, tool_error
+from looplet.core.messages import ChatMessage, ModelRequest
+from looplet.core.parse import ParsedReply, parse_reply
+from looplet.core.prompt import (
+    LOW_BUDGET,
+    complaint_text,
+    low_budget_text,
+    opening_text,
+    text_prompt,
+)
+from looplet.core.records import ErrorKind, ToolError
+from looplet.core.run import Run, sampling_keywords, tools_chars
+from looplet.core.session import facts_of
+from looplet.core.usage import tokens_of
+
+PAUSES = (1.0, 2.0)
+"""Seconds before the second and the third attempt at a model call."""
+LONGEST_WAIT = 60.0
+"""Seconds at most that a provider's ``retry-after`` is waited for."""
+REPAIRS = 2
+CHARS_PER_TOKEN = 4
+NO_ANSWER = "LLM call failed after all retry attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A model call that failed for good."""
+
+    error: Exception
+    attempts: int
+
+    def as_tool_error(self) -> ToolError:
+        """The failure as the error of its own step."""
+        known = tool_error(self.error)
+        return ToolError(
+            known.kind,
+            f"{NO_ANSWER}: {describe(self.error)}",
+            retriable=known.retriable,
+            context={"attempts": self.attempts},
+        )
+
+
+def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
+    """Ask what to do next. ``None`` means that a hook ended the run instead."""
+    briefing = yield from gather_briefing(run)
+    if run.stop_reason is not None:
+        return None
+    request = yield from build_request(run, briefing)
+    _keep_prompt(run, request.prompt)
+    answer = yield from put_question(run, request, "reasoning")
+    if not isinstance(answer, ModelReply):
+        return answer
+    return (yield from read_or_repair(run, request, answer))
+
+
+def gather_briefing(run: Run) -> Phase[str]:
+    """Collect the texts that stand before the model: base, hooks, and what happened since."""
+    base = None
+    if run.listeners.build_briefing:
+        hooks = run.listeners.build_briefing
+        base = yield from first_text(hooks, "build_briefing", run.state, run.log, run.context)
+    if base is None and run.config.build_briefing is not None:
+        base = run.config.build_briefing(run.state, run.log, run.context)
+    texts: list[str] = []
+    for bound in run.listeners.pre_prompt:
+        args = (run.state, run.log, run.context, run.next_number)
+        decision = yield from consult(run, bound, "pre_prompt", *args)
+        if decision is not None and decision.additional_context:
+            texts.append(decision.additional_context)
+        if decision is not None and decision.stop is not None:
+            run.stop(decision.stop)
+            return ""
+    texts += run.pending
+    run.pending.clear()
+    return _bounded(base or "", texts, run.config.max_briefing_tokens)
+
+
+def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
+    """Build what is sent: a prompt of text, or the native conversation with its new messages."""
+    method = "generate_with_tools" if run.native else "generate"
+    tools = run.tools.tool_schemas() if run.native else ()
+    if run.history is not None:
+        prompt = _continue_history(run, briefing)
+        messages = run.history.messages()
+    else:
+        prompt = yield from _text_prompt(run, briefing)
+        messages = ()
+    return ModelRequest(
+        method=method,  # type: ignore[arg-type]  # one of the two literals
+        prompt=prompt,
+        system_prompt=run.config.system_prompt,
+        messages=messages,
+        tools=tools,
+        max_tokens=run.config.max_tokens,
+        temperature=run.config.temperature,
+    )
+
+
+def put_question(
+    run: Run, request: ModelRequest, purpose: str
+) -> Phase[ModelReply | Failure | None]:
+    """Call the model, with both events around it; ``None`` if a listener ended the run."""
+    listeners = run.listeners.on_event
+    if listeners:
+        before = yield from emit(run, LifecycleEvent.PRE_LLM_CALL, listeners, prompt=request.prompt)
+        _heed(run, before)
+        if run.stop_reason is not None:
+            return None
+    answer = yield from call_model(run, request, purpose)
+    if isinstance(answer, ModelReply):
+        _count(run, request, answer)
+    if listeners:
+        raw = answer.reply if isinstance(answer, ModelReply) else None
+        after = yield from emit(
+            run,
+            LifecycleEvent.POST_LLM_RESPONSE,
+            listeners,
+            prompt=request.prompt,
+            raw_response=raw,
+            extra={} if raw is not None else {"error": describe(answer.error)},  # type: ignore[union-attr]
+        )
+        _heed(run, after)
+    return answer
+
+
+def call_model(
+    run: Run, request: ModelRequest, purpose: str
+) -> Generator[Any, Any, ModelReply | Failure]:
+    """Call the model; transient failures are tried again, here and nowhere else."""
+    router = run.config.router
+    backend = run.llm if router is None else router.select(purpose=purpose)
+    keywords = sampling_keywords(run, backend, request.method, purpose)
+    attempt = 0
+    while True:
+        attempt += 1
+        run.llm_calls += 1
+        try:
+            answer: ModelReply = yield AskModel(backend, request, keywords)
+        except Exception as error:  # noqa: BLE001 - the one place that decides about a failed call
+            failure = Failure(error, attempt)
+        else:
+            return answer
+        if is_permanent(failure.error) or attempt > len(PAUSES):
+            return failure
+        yield Pause(_pause_after(failure.error, attempt))
+        if run.cancelled:
+            return failure
+
+
+def read_or_repair(
+    run: Run, request: ModelRequest, answer: ModelReply
+) -> Phase[ParsedReply | Failure | None]:
+    """Read a reply; one without a call is sent back with a complaint, at most twice."""
+    parsed = parse_reply(answer.reply)
+    for _ in range(REPAIRS):
+        if parsed.complaint is None or run.stop_reason is not None:
+            break
+        repair = repair_request(run, request, parsed)
+        repaired = yield from put_question(run, repair, "repair")
+        if not isinstance(repaired, ModelReply):
+            return repaired
+        parsed = parse_reply(repaired.reply)
+    return parsed
+
+
+def repair_request(run: Run, request: ModelRequest, parsed: ParsedReply) -> ModelRequest:
+    """Ask again, with the complaint and the beginning of the bad reply."""
+    done = run.config.done_tool
+    quoted = "" if request.messages else parsed.text
+    text = complaint_text(parsed.complaint or "", quoted, native=run.native, done_tool=done)
+    temperature = run.config.recovery_temperature
+    if not request.messages:
+        return replace(request, prompt=f"{request.prompt}\n\n{text}", temperature=temperature)
+    tail = (
+        ChatMessage(role="assistant", content=parsed.text[:300]),
+        ChatMessage(role="user", content=text),
+    )
+    return replace(request, prompt=text, messages=request.messages + tail, temperature=temperature)
+
+
+def unreadable(parsed: ParsedReply) -> ToolError:
+    """The error of a step whose reply could not be read."""
+    began = f" The reply began: {parsed.text[:300]}" if parsed.text else ""
+    return ToolError(ErrorKind.PARSE, f"{parsed.complaint}.{began}", retriable=True)
+
+
+def _keep_prompt(run: Run, prompt: str) -> None:
+    if prompt:
+        now = run.config.runtime.now()
+        run.conversation.append(Message(MessageRole.USER, prompt[:PROMPT_CHARS], timestamp=now))
+
+
+def _bounded(base: str, texts: list[str], limit: int | None) -> str:
+    if limit is None:
+        return "\n".join(text for text in [base, *texts] if text)
+    kept = [base] if base else []
+    left = limit * CHARS_PER_TOKEN - len(base)
+    for place, text in enumerate(texts):
+        left -= len(text) + 1
+        if left < 0:
+            kept.append(f"[{len(texts) - place} texts left out: the briefing is full]")
+            break
+        kept.append(text)
+    return "\n".join(kept)
+
+
+def _text_prompt(run: Run, briefing: str) -> Phase[str]:
+    config, number = run.config, run.next_number
+    parts: dict[str, Any] = {
+        "task": run.task,
+        "tools": run.tools,
+        "state": run.state,
+        "session_log": run.log,
+        "briefing": briefing,
+        "memory": run.memory(),
+        "step_number": number,
+        "max_steps": config.max_steps,
+        "config": config,
+    }
+    prompt = None
+    if run.listeners.build_prompt:
+        prompt = yield from first_text(run.listeners.build_prompt, "build_prompt", **parts)
+    if prompt is None and config.build_prompt is not None:
+        prompt = config.build_prompt(**parts)
+    if prompt is None:
+        prompt = _default_prompt(run, briefing, parts["memory"])
+    if config.render_messages_override is not None:
+        prompt = config.render_messages_override(
+            messages=run.conversation.messages, default_prompt=prompt, step_num=number
+        )
+    return prompt
+
+
+def _default_prompt(run: Run, briefing: str, memory: str) -> str:
+    return text_prompt(
+        task=run.task_shown,
+        tools="" if run.native else run.tools.tool_catalog_text(),
+        memory=memory,
+        facts=facts_of(run.log),
+        log=run.log.body(),
+        briefing=briefing,
+        recent=run.recent_results(),
+        step_number=run.next_number,
+        max_steps=run.config.max_steps,
+        done_tool=run.config.done_tool,
+        native=run.native,
+    )
+
+
+def _continue_history(run: Run, briefing: str) -> str:
+    """Add what is new to the native conversation, and return that text."""
+    history, done = run.history, run.config.done_tool
+    assert history is not None
+    earlier = run.earlier_results
+    opening = opening_text(task=run.task_shown, memory=run.memory(), recent=earlier, done_tool=done)
+    first = not history.chars
+    history.open(opening)
+    left = run.config.max_steps - run.next_number + 1
+    low = low_budget_text(left, done) if left <= LOW_BUDGET else ""
+    said = "\n".join(text for text in (briefing, low) if text)
+    if said:
+        history.say(said)
+    return "\n\n".join(text for text in (opening if first else "", said) if text)
+
+
+def _heed(run: Run, decisions: list[Any]) -> None:
+    for decision in decisions:
+        if decision.additional_context:
+            run.pending.append(decision.additional_context)
+        if decision.stop is not None:
+            run.stop(decision.stop)
+
+
+def _count(run: Run, request: ModelRequest, answer: ModelReply) -> None:
+    def chars_sent() -> int:
+        prompt = run.history.chars if run.history is not None else len(request.prompt)
+        return prompt + len(request.system_prompt) + tools_chars(request.tools)
+
+    run.add_usage(tokens_of(answer.reply, answer.usage, chars_sent=chars_sent))
+
+
+def _pause_after(error: Exception, attempt: int) -> float:
+    asked = getattr(error, "retry_after", None)
+    wait = float(asked) if isinstance(asked, int | float) else 0.0
+    return max(PAUSES[attempt - 1], min(wait, LONGEST_WAIT))

@@ -1,0 +1,139 @@
+"""How the engine asks hooks and tells events. Knows decisions; knows no model and no tool."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from looplet.core.decisions import HookDecision, read_decision, warn_unhonoured
+from looplet.core.effects import Await, Effect
+from looplet.core.events import EventPayload, LifecycleEvent
+from looplet.core.failures import describe
+from looplet.core.listeners import Bound
+from looplet.core.run import Run
+
+Answer = TypeVar("Answer")
+Phase: TypeAlias = Generator[Effect, Any, Answer]
+"""A part of the engine: yields effects, returns its answer."""
+
+_log = logging.getLogger("looplet")
+
+
+def call_hook(bound: Bound, slot: str, *args: Any, **keywords: Any) -> Phase[Any]:
+    """Call one hook's method and wait for it if it must be waited for."""
+    value = bound.method(*args, **keywords)
+    if hasattr(value, "__await__"):
+        value = yield Await(value, f"{bound.hook}.{slot}")
+    return value
+
+
+def consult(
+    run: Run, bound: Bound, slot: str, *args: Any, **keywords: Any
+) -> Phase[HookDecision | None]:
+    """Ask one hook and read what it decided."""
+    value = yield from call_hook(bound, slot, *args, **keywords)
+    if value is None:
+        return None
+    return (yield from _understand(run, value, slot, bound.hook))
+
+
+def first_text(
+    bounds: Sequence[Bound], slot: str, *args: Any, **keywords: Any
+) -> Phase[str | None]:
+    """The first answer that is not ``None``; a failing advisory hook is logged and passed over."""
+    for bound in bounds:
+        try:
+            value = yield from call_hook(bound, slot, *args, **keywords)
+        except Exception:  # noqa: BLE001 - these slots advise; the default stands in
+            _log.exception("%s.%s failed; the default is used", bound.hook, slot)
+            continue
+        if value is not None:
+            return str(value)
+    return None
+
+
+def emit(
+    run: Run, event: LifecycleEvent, listeners: Sequence[Bound], **fields: Any
+) -> Phase[list[HookDecision]]:
+    """Tell an event, and return what its listeners decided.
+
+    An exception of a listener is logged and the run goes on, but before a tool is used it denies
+    the call.
+    """
+    decisions: list[HookDecision] = []
+    if not listeners:
+        return decisions
+    payload = payload_of(run, event, **fields)
+    for bound in listeners:
+        try:
+            value = yield from call_hook(bound, event.value, payload)
+        except Exception as error:  # noqa: BLE001 - the contract's one exception to propagation
+            _log.exception("%s.on_event failed at %s", bound.hook, event.value)
+            if event is LifecycleEvent.PRE_TOOL_USE:
+                value = HookDecision(block=describe(error))
+            else:
+                continue
+        if value is None:
+            continue
+        decision = yield from _understand(run, value, event.value, bound.hook, from_event=True)
+        if decision is not None:
+            decisions.append(decision)
+    return decisions
+
+
+def payload_of(run: Run, event: LifecycleEvent, **fields: Any) -> EventPayload:
+    """Make the payload of an event of this run."""
+    fields.setdefault("step_num", run.next_number)
+    return EventPayload(
+        event=event, state=run.state, session_log=run.log, context=run.context, **fields
+    )
+
+
+def tell_now(run: Run) -> Callable[..., None]:
+    """Make a function that tells tool progress at once, for use from inside a tool.
+
+    Plain listeners are called where the tool runs; what an ``async def`` listener returns is
+    given to the run, which waits for it when the tool has ended.
+    """
+
+    def tell(step_num: int, call: Any, stage: str, data: Any) -> None:
+        payload = payload_of(
+            run,
+            LifecycleEvent.TOOL_PROGRESS,
+            step_num=step_num,
+            tool_call=call,
+            extra={"stage": stage, "data": data},
+        )
+        for bound in run.listeners.on_event:
+            try:
+                value = bound.method(payload)
+            except Exception:  # noqa: BLE001 - as in emit
+                _log.exception("%s.on_event failed at tool_progress", bound.hook)
+                continue
+            if hasattr(value, "__await__"):
+                run.unfinished.append(Await(value, f"{bound.hook}.on_event"))
+
+    return tell
+
+
+def _understand(
+    run: Run, value: object, slot: str, hook: str, *, from_event: bool = False
+) -> Phase[HookDecision | None]:
+    decision = read_decision(value, slot=slot, hook=hook)
+    if decision is None:
+        return None
+    warn_unhonoured(decision, slot=slot, hook=hook, told=run.told)
+    if run.listeners.on_event and slot != LifecycleEvent.HOOK_DECISION.value:
+        extra: dict[str, Any] = {"decision": decision.to_dict()}
+        if from_event:
+            extra["originating_event"] = slot
+        yield from emit(
+            run,
+            LifecycleEvent.HOOK_DECISION,
+            run.listeners.on_event,
+            hook_slot="on_event" if from_event else slot,
+            hook_name=hook,
+            extra=extra,
+        )
+    return decision

@@ -1,0 +1,334 @@
+"""The calls of one turn: hooks before, the tool, hooks after, the step. Knows no prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from looplet.core.consult import Phase, consult, emit, tell_now
+from looplet.core.conversation import Message, MessageRole
+from looplet.core.decisions import HookDecision
+from looplet.core.effects import Effect, RunTools
+from looplet.core.events import LifecycleEvent
+from looplet.core.parse import THEORY
+from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
+from looplet.core.registry import BaseToolRegistry, refused
+from looplet.core.run import Run
+from looplet.core.scoped import scoped
+from looplet.core.show import result_text
+from looplet.core.tools import ToolContext
+from looplet.core.validation import mismatch
+
+Turn = Generator[Effect, Any, None]
+
+
+def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
+    """Run the calls of a turn in order, yielding a step each, within the budget.
+
+    What was not run is named in the warnings of the last step and, if the run goes on, in the
+    next briefing. ``entities`` collects what ``extract_entities`` found.
+    """
+    place = 0
+    while place < len(calls):
+        if run.stop_reason is not None or run.cancelled or run.state.budget_remaining <= 0:
+            break
+        batch = _batch_at(run, calls, place)
+        place += len(batch)
+        left = calls[place:]
+        if batch[0].tool == run.config.done_tool and _knows(run, batch[0].tool):
+            yield from run_done(run, batch[0], left, entities)
+            return
+        yield from _run_batch(run, batch, left, entities)
+    if run.cancelled:
+        run.stop("cancelled")
+    left = calls[place:]
+    if left and run.last_step is not None and not run.named_unrun:
+        _name_unrun(run, run.last_step.tool_result, left)
+
+
+def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[str]) -> Turn:
+    """Ask the hooks, the schema and the done tool itself whether the run is complete."""
+    number = run.next_number
+    rejection = yield from _check_done(run, call, number)
+    result: ToolResult | None = None
+    if rejection is None:
+        rejection = _schema_rejection(run, call)
+    if rejection is None:
+        (result,) = yield from _dispatch(run, [call], number)
+        rejection = result.error
+    if rejection is None and result is not None:
+        run.stop("done")
+        result = yield from _after_tool(run, call, result, number, is_done=True)
+    else:
+        result = ToolResult(
+            call.tool,
+            "rejected",
+            {"rejected": True, "reason": rejection},
+            call_id=call.call_id,
+        )
+        run.pending.append(f"{call.tool} was rejected: {rejection}")
+    if left:
+        _name_unrun(run, result, left)
+    step = record_step(run, call, result, entities)
+    if run.stop_reason == "done":
+        run.done_step = step
+    yield step
+
+
+def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str]) -> Step:
+    """Put a finished call into state, log, conversation and history."""
+    theory = call.args.pop(THEORY, "")
+    config = run.config
+    step = run.take_step(call, result)
+    found: list[str] = []
+    if config.extract_entities is not None and result.error is None:
+        found = list(config.extract_entities(result.data))
+        entities += found
+    if config.extract_step_metadata is not None:
+        result.metadata.update(config.extract_step_metadata(run.state, step))
+    run.log.record(
+        step=step.number,
+        tool=call.tool,
+        reasoning=call.reasoning,
+        theory=theory,
+        entities_seen=found,
+        recall_key=result.result_key or "",
+    )
+    text = f"ERROR: {result.error}" if result.error is not None else result_text(result.data)
+    run.conversation.append(
+        Message(
+            MessageRole.TOOL,
+            text,
+            tool_call=call,
+            tool_result=result,
+            timestamp=config.runtime.now(),
+        )
+    )
+    if run.history is not None:
+        run.history.answer(call.call_id, text)
+    return step
+
+
+def _batch_at(run: Run, calls: Sequence[ToolCall], place: int) -> Sequence[ToolCall]:
+    """The calls that go together from here: one, or neighbours that are safe, within the budget."""
+    if not run.config.concurrent_dispatch:
+        return calls[place : place + 1]
+    stop = place + 1
+    room = place + run.state.budget_remaining
+    while stop < min(len(calls), room) and _is_safe(run, calls[stop - 1], calls[stop]):
+        stop += 1
+    return calls[place:stop]
+
+
+def _is_safe(run: Run, *calls: ToolCall) -> bool:
+    specs = [_spec(run, call) for call in calls]
+    return all(
+        spec is not None and spec.concurrent_safe and spec.name != run.config.done_tool
+        for spec in specs
+    )
+
+
+def _spec(run: Run, call: ToolCall) -> Any:
+    return run.tools.get(call.tool) if isinstance(run.tools, BaseToolRegistry) else None
+
+
+def _knows(run: Run, name: str) -> bool:
+    return name in getattr(run.tools, "tool_names", ())
+
+
+def _run_batch(
+    run: Run, batch: Sequence[ToolCall], left: Sequence[ToolCall], entities: list[str]
+) -> Turn:
+    calls: list[ToolCall] = []
+    results: list[ToolResult | None] = []
+    first = run.next_number
+    for offset, asked in enumerate(batch):
+        call, result = yield from _before_tool(run, asked, first + offset)
+        calls.append(call)
+        results.append(result)
+        if run.stop_reason is not None:
+            break
+    left = [*batch[len(calls) :], *left]
+    waiting = [place for place, result in enumerate(results) if result is None]
+    if waiting:
+        done = yield from _dispatch(run, [calls[place] for place in waiting], first)
+        for place, result in zip(waiting, done, strict=True):
+            results[place] = result
+    for offset, (call, result) in enumerate(zip(calls, results, strict=True)):
+        assert result is not None
+        final = yield from _after_tool(run, call, result, first + offset)
+        is_last = offset == len(calls) - 1
+        if is_last and left and _turn_ends_here(run):
+            _name_unrun(run, final, left)
+        yield record_step(run, call, final, entities)
+
+
+def _turn_ends_here(run: Run) -> bool:
+    """Whether the step that is about to be yielded is the turn's last."""
+    return run.stop_reason is not None or run.cancelled or run.state.budget_remaining <= 1
+
+
+def _dispatch(run: Run, calls: list[ToolCall], first: int) -> Phase[list[ToolResult]]:
+    contexts = [_context_for(run, call, first + offset) for offset, call in enumerate(calls)]
+    run.state.queries_used += sum(_costs(run, call) for call in calls)
+    try:
+        results: list[ToolResult] = yield RunTools(calls, contexts)
+    except (KeyboardInterrupt, SystemExit) as interrupt:
+        _record_interrupted(run, calls[0], interrupt)
+        raise
+    while run.unfinished:
+        yield run.unfinished.pop(0)
+    return results
+
+
+def _record_interrupted(run: Run, call: ToolCall, interrupt: BaseException) -> None:
+    """Keep the attempt: the run ends here, but what was tried is not lost."""
+    run.stop("interrupted")
+    name = type(interrupt).__name__
+    record_step(run, call, refused(call, ToolError(ErrorKind.CANCELLED, name)), [])
+
+
+def _costs(run: Run, call: ToolCall) -> bool:
+    spec = _spec(run, call)
+    return spec is None or not spec.free
+
+
+def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
+    spec = _spec(run, call)
+    if spec is not None and not spec.wants_ctx:
+        return run.plain_context
+    tell = tell_now(run)
+    config = run.config
+    metadata = {**config.tool_metadata, **getattr(run.state, "metadata", {})}
+    return ToolContext(
+        cancel_token=config.cancel_token,
+        on_progress=lambda stage, data: tell(number, call, stage, data),
+        metadata=metadata,
+        llm=scoped(run.llm, f"tool:{call.tool}"),
+        request_approval=config.approval_handler,
+    )
+
+
+def _before_tool(
+    run: Run, call: ToolCall, number: int
+) -> Phase[tuple[ToolCall, ToolResult | None]]:
+    """Ask the hooks about a call: its final arguments, and a result if it must not be run."""
+    result: ToolResult | None = None
+    listeners = run.listeners
+    if listeners.before_tool:
+        event = LifecycleEvent.PRE_TOOL_USE
+        told = yield from emit(run, event, listeners.before_tool, tool_call=call, step_num=number)
+        for decision in told:
+            call, result = _intercept(run, call, decision, result)
+    for bound in listeners.pre_dispatch:
+        if result is not None:
+            break
+        wish = yield from consult(run, bound, "pre_dispatch", run.state, run.log, call, number)
+        if wish is not None:
+            call, result = _intercept(run, call, wish, result)
+    denial = yield from _check_permission(run, call)
+    return call, result if denial is None else denial
+
+
+def _check_permission(run: Run, call: ToolCall) -> Phase[ToolResult | None]:
+    """Ask every ``check_permission`` about the final arguments; the first denial, or ``None``."""
+    for bound in run.listeners.check_permission:
+        wish = yield from consult(run, bound, "check_permission", call, run.state)
+        if wish is None:
+            continue
+        if wish.is_stop() or wish.is_block():
+            return _intercept(run, call, wish, None)[1]
+        if wish.additional_context:
+            run.pending.append(wish.additional_context)
+    return None
+
+
+def _intercept(
+    run: Run, call: ToolCall, decision: HookDecision, result: ToolResult | None
+) -> tuple[ToolCall, ToolResult | None]:
+    """Apply a decision to a call; the first result that replaces the tool's stays."""
+    if decision.additional_context:
+        run.pending.append(decision.additional_context)
+    if result is not None:
+        return call, result
+    if decision.stop is not None:
+        run.stop(decision.stop)
+        return call, refused(call, ToolError(ErrorKind.CANCELLED, f"stopped: {decision.stop}"))
+    if decision.is_block():
+        retry = bool(decision.metadata.get("retry"))
+        error = ToolError(ErrorKind.PERMISSION_DENIED, decision.reason(), retriable=retry)
+        return call, refused(call, error)
+    if decision.updated_result is not None:
+        return call, decision.updated_result
+    if decision.updated_args is not None:
+        return replace(call, args=dict(decision.updated_args)), None
+    return call, None
+
+
+def _after_tool(
+    run: Run, call: ToolCall, result: ToolResult, number: int, *, is_done: bool = False
+) -> Phase[ToolResult]:
+    """Tell the hooks about a result; they may replace it."""
+    for bound in run.listeners.post_dispatch:
+        args = (run.state, run.log, call, result, number)
+        decision = yield from consult(run, bound, "post_dispatch", *args)
+        if decision is not None:
+            result = _apply_after(run, decision, result)
+    if run.listeners.after_tool and not is_done:
+        failed = result.error is not None
+        event = LifecycleEvent.POST_TOOL_FAILURE if failed else LifecycleEvent.POST_TOOL_USE
+        told = yield from emit(
+            run,
+            event,
+            run.listeners.after_tool,
+            tool_call=call,
+            tool_result=result,
+            step_num=number,
+        )
+        for decision in told:
+            result = _apply_after(run, decision, result)
+    return result
+
+
+def _apply_after(run: Run, decision: HookDecision, result: ToolResult) -> ToolResult:
+    if decision.additional_context:
+        run.pending.append(decision.additional_context)
+    if decision.stop is not None:
+        run.stop(decision.stop)
+    return result if decision.updated_result is None else decision.updated_result
+
+
+def _check_done(run: Run, call: ToolCall, number: int) -> Phase[str | None]:
+    """Ask every ``check_done``; the first rejection's reason, or ``None``."""
+    for place, bound in enumerate(run.listeners.check_done):
+        keywords = {"tool_call": call} if place in run.listeners.done_takes_call else {}
+        args = (run.state, run.log, run.context, number)
+        decision = yield from consult(run, bound, "check_done", *args, **keywords)
+        if decision is None:
+            continue
+        if decision.additional_context:
+            run.pending.append(decision.additional_context)
+        if decision.stop is not None:
+            run.stop(decision.stop)
+            return f"stopped: {decision.stop}"
+        if decision.is_block():
+            return decision.reason()
+    return None
+
+
+def _schema_rejection(run: Run, call: ToolCall) -> str | None:
+    schema = run.config.output_schema
+    if schema is None:
+        return None
+    args = {key: value for key, value in call.args.items() if key != THEORY}
+    return mismatch(args, {"type": "object", **schema}, call.tool)
+
+
+def _name_unrun(run: Run, result: ToolResult, left: Sequence[ToolCall]) -> None:
+    """Say which calls of the turn were not run, to the caller and to the model."""
+    run.named_unrun = True
+    text = "not run: " + ", ".join(call.tool for call in left)
+    result.warnings.append(text)
+    run.pending.append(f"Of your last reply these calls were {text}")
+    run.unrun.extend(left)

@@ -1,0 +1,57 @@
+"""What the engine asks its driver to do: everything that waits, calls out or takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from looplet.core.messages import ModelRequest
+from looplet.core.records import Step, ToolCall
+from looplet.core.tools import ToolContext
+
+
+@dataclass(frozen=True, slots=True)
+class AskModel:
+    """Call a backend; the answer is a ``ModelReply``, a failure is thrown in."""
+
+    backend: Any
+    request: ModelRequest
+    keywords: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """What a backend gave."""
+
+    reply: Any
+    """Text, or a list of blocks."""
+    usage: Mapping[str, Any] | None
+    stop_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunTools:
+    """Dispatch calls, together where the registry allows it; the answer is a list of results."""
+
+    calls: Sequence[ToolCall]
+    contexts: Sequence[ToolContext | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for what a hook returned; the answer is its value."""
+
+    awaitable: Awaitable[Any]
+    where: str
+    """Hook and slot, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let time pass, unless the run is cancelled; there is no answer."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Step | AskModel | RunTools | Await | Pause

@@ -1,0 +1,161 @@
+"""The loop, written once, as a generator. It does no I/O, reads no clock and starts no thread.
+
+It yields finished steps, and requests for what it may not do itself (see ``effects``); the two
+drivers in ``loop`` do that and send the answers back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from looplet.core.asking import Failure, ask, unreadable
+from looplet.core.codec import digest
+from looplet.core.consult import call_hook, consult, emit
+from looplet.core.conversation import Message, MessageRole
+from looplet.core.dispatching import Turn, record_step, run_calls
+from looplet.core.events import LifecycleEvent
+from looplet.core.parse import ParsedReply
+from looplet.core.records import Step, ToolCall, ToolError
+from looplet.core.registry import refused
+from looplet.core.run import Run, put
+
+LLM_ERROR, PARSE_ERROR = "__llm_error__", "__parse_error__"
+
+
+def turns(run: Run) -> Turn:
+    """Everything from ``pre_loop`` to the last step; what comes after is ``finish``."""
+    yield from _begin(run)
+    while run.stop_reason is None:
+        if run.state.budget_remaining <= 0:
+            run.stop("budget_exhausted")
+        elif run.cancelled:
+            run.stop("cancelled")
+        else:
+            yield from _turn(run)
+
+
+def finish(run: Run, reason: str) -> Turn:
+    """End the run: announce the accepted done, fire STOP, call every ``on_loop_end``.
+
+    ``reason`` counts if the run has none of its own. All hooks are called; then the first
+    exception among theirs is raised.
+    """
+    run.stop(reason)
+    put(run.state, "_stop_reason", run.stop_reason)
+    if run.done_step is not None:
+        yield from _announce_done(run)
+    yield from emit(
+        run, LifecycleEvent.STOP, run.listeners.on_event, termination_reason=run.stop_reason
+    )
+    first: BaseException | None = None
+    for bound in run.listeners.on_loop_end:
+        try:
+            args = (run.state, run.log, run.context, run.llm)
+            calls = yield from call_hook(bound, "on_loop_end", *args)
+            run.llm_calls += calls if isinstance(calls, int) else 0
+        except BaseException as error:  # noqa: BLE001 - raised below, when all were called
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def _begin(run: Run) -> Turn:
+    for bound in run.listeners.pre_loop:
+        yield from consult(run, bound, "pre_loop", run.state, run.log, run.context)
+    yield from emit(run, LifecycleEvent.SESSION_START, run.listeners.on_event)
+
+
+def _turn(run: Run) -> Turn:
+    put(run.state, "step_context", {})
+    run.named_unrun = False
+    entities: list[str] = []
+    answer = yield from ask(run)
+    if answer is None or run.stop_reason is not None:
+        return
+    if isinstance(answer, Failure):
+        yield from _fail(run, answer)
+        return
+    _keep_reply(run, answer)
+    if answer.complaint is not None:
+        yield from _complain(run, answer)
+    else:
+        yield from run_calls(run, answer.calls, entities)
+    _answer_unrun(run)
+    if run.done_step is not None:
+        yield from _announce_done(run)
+    if run.stop_reason is None:
+        yield from _ask_to_stop(run, entities)
+
+
+def _fail(run: Run, failure: Failure) -> Turn:
+    """Make a step of a model call that failed for good; the run ends with it."""
+    run.stop("cancelled" if run.cancelled else "llm_error")
+    yield _error_step(run, LLM_ERROR, failure.as_tool_error())
+
+
+def _complain(run: Run, answer: ParsedReply) -> Turn:
+    """Make a step of a reply that cannot be read; the run goes on."""
+    error = unreadable(answer)
+    step = _error_step(run, PARSE_ERROR, error)
+    if run.history is not None:
+        run.history.say(f"ERROR: {error.message}")
+    yield step
+
+
+def _error_step(run: Run, name: str, error: ToolError) -> Step:
+    call = ToolCall(name, {}, call_id=run.config.runtime.new_id())
+    history, run.history = run.history, None  # no call was asked for, so none is answered
+    try:
+        return record_step(run, call, refused(call, error), [])
+    finally:
+        run.history = history
+
+
+def _keep_reply(run: Run, answer: ParsedReply) -> None:
+    """Put the reply where later prompts are built from, with an id for every call."""
+    runtime = run.config.runtime
+    run.conversation.append(Message(MessageRole.ASSISTANT, answer.text, timestamp=runtime.now()))
+    if run.history is None:
+        return
+    if answer.complaint is not None:
+        run.history.reply_text(answer.text)
+        return
+    if not answer.ids_given:
+        _number_calls(run, answer.calls)
+    run.history.reply_calls(answer.text if answer.ids_given else "", answer.calls)
+
+
+def _number_calls(run: Run, calls: Sequence[ToolCall]) -> None:
+    """Give calls ids that a replay gives again: they are part of what is sent next."""
+    for place, call in enumerate(calls):
+        call.call_id = digest(f"{run.next_number}:{place}")[:12]
+
+
+def _answer_unrun(run: Run) -> None:
+    """Providers want an answer to every call; say that these were not run."""
+    if run.history is not None:
+        for call in run.unrun:
+            run.history.answer(call.call_id, "not run")
+    run.unrun.clear()
+
+
+def _announce_done(run: Run) -> Turn:
+    step, run.done_step = run.done_step, None
+    assert step is not None
+    yield from emit(
+        run,
+        LifecycleEvent.DONE_ACCEPTED,
+        run.listeners.on_event,
+        step_num=step.number,
+        tool_call=step.tool_call,
+        tool_result=step.tool_result,
+    )
+
+
+def _ask_to_stop(run: Run, entities: list[str]) -> Turn:
+    number = run.state.step_count
+    for bound in run.listeners.should_stop:
+        decision = yield from consult(run, bound, "should_stop", run.state, number, entities)
+        if decision is not None and decision.stop is not None:
+            run.stop(decision.stop)
+            return

@@ -1,0 +1,315 @@
+"""The two drivers of the engine, sync and async, side by side. They hold no policy."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Any
+
+from looplet.core.backend import is_async, only_taken, takes
+from looplet.core.config import LoopConfig
+from looplet.core.conversation import Conversation
+from looplet.core.dispatching import Turn
+from looplet.core.effects import AskModel, Await, Effect, ModelReply, Pause, RunTools
+from looplet.core.engine import finish, turns
+from looplet.core.records import Step, ToolResult
+from looplet.core.run import Run, RunArguments, start_run
+from looplet.core.session import SessionLog
+
+
+def composable_loop(
+    llm: Any,
+    task: Any = None,
+    tools: Any = None,
+    context: Any = None,
+    hooks: Sequence[Any] | None = None,
+    config: LoopConfig | None = None,
+    state: Any = None,
+    session_log: SessionLog | None = None,
+    stream: Any = None,
+    conversation: Conversation | None = None,
+    *,
+    max_steps: int | None = None,
+    system_prompt: str | None = None,
+) -> Generator[Step, None, Any]:
+    """Run an agent, one step at a time; the caller owns the loop and may leave it at any step.
+
+    The model proposes tool calls, the registry checks and runs them, hooks observe and steer, the
+    state records, and each finished call is yielded as a ``Step``. Nothing happens before the
+    first ``next()``. The stop reason is on ``state._stop_reason`` afterwards; the generator
+    returns ``config.build_trace(...)`` or a dict with task, steps, llm_calls, total_time_ms and
+    conversation. Raises ``TypeError`` if ``llm`` is no backend and ``ValueError`` without tools.
+
+    >>> from looplet.core.registry import tools_from
+    >>> from looplet.testing import MockLLMBackend
+    >>> llm = MockLLMBackend(['{"tool": "done", "args": {"summary": "all well"}}'])
+    >>> for step in composable_loop(llm=llm, tools=tools_from([], include_done=True), task="Rest"):
+    ...     print(step.tool_call.tool, step.tool_result.data["summary"])
+    done all well
+    """
+    given = RunArguments(
+        llm=llm,
+        task=task,
+        tools=tools,
+        context=context,
+        hooks=hooks,
+        config=config,
+        state=state,
+        session_log=session_log,
+        stream=stream,
+        conversation=conversation,
+        max_steps=max_steps,
+        system_prompt=system_prompt,
+    )
+    run = start_run(given, asynchronous=False)
+    engine = turns(run)
+    reason = "error"
+    try:
+        effect = _resume(engine)
+        while effect is not None:
+            if isinstance(effect, Step):
+                yield effect
+                effect = _resume(engine)
+            else:
+                effect = _perform(run, engine, effect)
+    except GeneratorExit:
+        reason = "stream_closed"
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        reason = "interrupted"
+        raise
+    finally:
+        _drain(run, finish(run, reason))
+    return _trace(run)
+
+
+async def async_composable_loop(
+    llm: Any,
+    task: Any = None,
+    tools: Any = None,
+    context: Any = None,
+    hooks: Sequence[Any] | None = None,
+    config: LoopConfig | None = None,
+    state: Any = None,
+    session_log: SessionLog | None = None,
+    stream: Any = None,
+    conversation: Conversation | None = None,
+    *,
+    max_steps: int | None = None,
+    system_prompt: str | None = None,
+) -> AsyncGenerator[Step, None]:
+    """Do the same inside an event loop, with sync or async backends, tools and hooks.
+
+    The steps, their order and every guarantee are those of ``composable_loop``. Hooks may be
+    ``async def`` in every slot. Plain tools and plain backends run in threads, so that the event
+    loop is never held up. Cancelling the task finalises with ``cancelled``; ``aclose()`` finalises
+    with ``stream_closed``.
+    """
+    import asyncio
+
+    given = RunArguments(
+        llm=llm,
+        task=task,
+        tools=tools,
+        context=context,
+        hooks=hooks,
+        config=config,
+        state=state,
+        session_log=session_log,
+        stream=stream,
+        conversation=conversation,
+        max_steps=max_steps,
+        system_prompt=system_prompt,
+    )
+    run = start_run(given, asynchronous=True)
+    engine = turns(run)
+    reason = "error"
+    try:
+        effect = _resume(engine)
+        while effect is not None:
+            if isinstance(effect, Step):
+                yield effect
+                effect = _resume(engine)
+            else:
+                effect = await _perform_async(run, engine, effect)
+    except GeneratorExit:
+        reason = "stream_closed"
+        raise
+    except asyncio.CancelledError:
+        reason = "cancelled"
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        reason = "interrupted"
+        raise
+    finally:
+        await _drain_async(run, finish(run, reason))
+
+
+def _resume(engine: Turn, answer: Any = None) -> Effect | None:
+    """Send an answer in; the next effect, or ``None`` at the end."""
+    try:
+        return engine.send(answer)
+    except StopIteration:
+        return None
+
+
+def _throw(engine: Turn, error: BaseException) -> Effect | None:
+    try:
+        return engine.throw(error)
+    except StopIteration:
+        return None
+
+
+def _perform(run: Run, engine: Turn, effect: Effect) -> Effect | None:
+    """Do what the engine asks for and send it the answer, or throw in the failure."""
+    try:
+        answer = _do(run, effect)
+    except BaseException as error:  # noqa: BLE001 - the engine decides
+        return _throw(engine, error)
+    return _resume(engine, answer)
+
+
+async def _perform_async(run: Run, engine: Turn, effect: Effect) -> Effect | None:
+    try:
+        answer = await _do_async(run, effect)
+    except BaseException as error:  # noqa: BLE001 - the engine decides
+        return _throw(engine, error)
+    return _resume(engine, answer)
+
+
+def _do(run: Run, effect: Effect) -> Any:
+    if isinstance(effect, AskModel):
+        return _call_backend(effect)
+    if isinstance(effect, RunTools):
+        return _run_tools(run, effect)
+    if isinstance(effect, Pause):
+        return _pause(run, effect.seconds)
+    if isinstance(effect, Await) and inspect.iscoroutine(effect.awaitable):
+        effect.awaitable.close()
+    where = effect.where if isinstance(effect, Await) else "the engine"
+    raise TypeError(f"{where} returned an awaitable under the sync loop; use async_composable_loop")
+
+
+async def _do_async(run: Run, effect: Effect) -> Any:
+    import asyncio
+
+    if isinstance(effect, AskModel):
+        if is_async(effect.backend):
+            return await _await_backend(effect)
+        return await asyncio.to_thread(_call_backend, effect)
+    if isinstance(effect, RunTools):
+        return await _run_tools_async(run, effect)
+    if isinstance(effect, Pause):
+        return await _pause_async(run, effect.seconds)
+    assert isinstance(effect, Await)
+    return await effect.awaitable
+
+
+def _call_backend(effect: AskModel) -> ModelReply:
+    method = getattr(effect.backend, effect.request.method)
+    reply = method(effect.request.prompt, **_keywords(effect))
+    return _reply(effect, reply)
+
+
+async def _await_backend(effect: AskModel) -> ModelReply:
+    method = getattr(effect.backend, effect.request.method)
+    reply = await method(effect.request.prompt, **_keywords(effect))
+    return _reply(effect, reply)
+
+
+def _reply(effect: AskModel, reply: Any) -> ModelReply:
+    """Take usage and stop reason where the call was made: they belong to that thread or task."""
+    usage = getattr(effect.backend, "last_usage", None)
+    stop_reason = getattr(effect.backend, "last_stop_reason", None)
+    return ModelReply(reply, usage, stop_reason)
+
+
+def _keywords(effect: AskModel) -> dict[str, Any]:
+    request = effect.request
+    keywords: dict[str, Any] = {
+        "max_tokens": request.max_tokens,
+        "system_prompt": request.system_prompt,
+        "temperature": request.temperature,
+    }
+    if request.method == "generate_with_tools":
+        keywords["tools"] = list(request.tools)
+    if request.messages and takes(effect.backend, request.method, "messages"):
+        keywords["messages"] = request.messages
+    return {**only_taken(effect.backend, request.method, keywords), **effect.keywords}
+
+
+def _run_tools(run: Run, effect: RunTools) -> list[ToolResult]:
+    if len(effect.calls) == 1:
+        return [run.tools.dispatch(effect.calls[0], ctx=effect.contexts[0])]
+    return list(run.tools.dispatch_batch(effect.calls, ctx=effect.contexts))
+
+
+async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
+    import asyncio
+
+    dispatch = getattr(run.tools, "adispatch", None)
+    if dispatch is None:
+        return await asyncio.to_thread(_run_tools, run, effect)
+    if len(effect.calls) == 1:
+        return [await dispatch(effect.calls[0], ctx=effect.contexts[0])]
+    pairs = zip(effect.calls, effect.contexts, strict=True)
+    return list(await asyncio.gather(*(dispatch(call, ctx=ctx) for call, ctx in pairs)))
+
+
+def _pause(run: Run, seconds: float) -> None:
+    token = run.config.cancel_token
+    if token is not None and run.config.runtime.sleep is time.sleep:
+        token.wait(seconds)
+    else:
+        run.config.runtime.sleep(seconds)
+
+
+async def _pause_async(run: Run, seconds: float) -> None:
+    import asyncio
+
+    sleep = run.config.runtime.sleep
+    if sleep is not time.sleep:
+        waited = sleep(seconds)
+        if inspect.isawaitable(waited):
+            await waited
+        return
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    # A cancel token is set from any thread, so it is looked at rather than waited for.
+    while not run.cancelled and (left := end - loop.time()) > 0:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, 0.1) if run.config.cancel_token else left)
+
+
+def _drain(run: Run, ending: Turn) -> None:
+    """Perform the end of a run; nothing is yielded to the caller any more."""
+    effect = _resume(ending)
+    while effect is not None:
+        effect = _perform(run, ending, effect)
+
+
+async def _drain_async(run: Run, ending: Turn) -> None:
+    effect = _resume(ending)
+    while effect is not None:
+        effect = await _perform_async(run, ending, effect)
+
+
+def _trace(run: Run) -> Any:
+    elapsed = (run.config.runtime.perf() - run.started) * 1000
+    if run.config.build_trace is not None:
+        return run.config.build_trace(
+            task=run.task,
+            state=run.state,
+            session_log=run.log,
+            done=run.stop_reason == "done",
+            llm=run.llm,
+            llm_calls=run.llm_calls,
+            elapsed_ms=elapsed,
+        )
+    return {
+        "task": run.task,
+        "steps": [step.to_dict() for step in run.state.steps],
+        "llm_calls": run.llm_calls,
+        "total_time_ms": elapsed,
+        "conversation": run.conversation,
+    }

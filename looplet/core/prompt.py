@@ -1,0 +1,116 @@
+"""The default prompt, section by section. Knows texts; knows no backend and no hook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from looplet.core.codec import to_jsonable
+from looplet.core.show import ENCODER
+
+LOW_BUDGET = 3
+"""From so many steps left on, the prompt says so."""
+
+
+def task_text(task: Any, criteria: Sequence[str] | None = None) -> str:
+    """The task as the model sees it: every value, texts as typed, lists and dicts as JSON.
+
+    >>> print(task_text({"goal": "Add {a}", "retries": 0}))
+    goal: Add {a}
+    retries: 0
+    """
+    if isinstance(task, Mapping):
+        text = "\n".join(f"{key}: {value_text(value)}" for key, value in task.items())
+    else:
+        text = value_text(task)
+    if criteria:
+        text += "\nAccepted when:\n" + "\n".join(f"- {criterion}" for criterion in criteria)
+    return text
+
+
+def value_text(value: Any) -> str:
+    """One value of the task."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping | list | tuple):
+        try:
+            return ENCODER.encode(value)
+        except (TypeError, ValueError):
+            return ENCODER.encode(to_jsonable(value))
+    return str(value)
+
+
+def text_prompt(
+    *,
+    task: str,
+    tools: str,
+    memory: str,
+    facts: str,
+    log: str,
+    briefing: str,
+    recent: str,
+    step_number: int,
+    max_steps: int,
+    done_tool: str,
+    native: bool,
+) -> str:
+    """The whole prompt; empty sections are left out.
+
+    Sections are memory, task, tools, facts, log, assessment, recent results and step, in this
+    order; all texts come through as they are.
+    """
+    parts: list[str] = []
+    for title, body in (("MEMORY", memory), ("TASK", task), ("TOOLS", tools)):
+        if body:
+            parts.append(f"{title}\n{body}")
+    for title, body in (
+        ("ESTABLISHED FACTS", facts),
+        ("SESSION LOG", log),
+        ("ASSESSMENT", briefing),
+        ("RECENT RESULTS", recent),
+    ):
+        if body:
+            parts.append(f"{title}\n{body}")
+    left = max_steps - step_number + 1
+    parts.append(f"STEP {step_number}/{max_steps}")
+    if left <= LOW_BUDGET:
+        parts.append(low_budget_text(left, done_tool))
+    parts.append(native_instruction(done_tool) if native else json_instruction(done_tool))
+    return "\n\n".join(parts)
+
+
+def opening_text(*, task: str, memory: str, recent: str, done_tool: str) -> str:
+    """The first message of a native conversation; ``recent`` is what an earlier run left."""
+    parts = [f"MEMORY\n{memory}"] if memory else []
+    parts.append(f"TASK\n{task}")
+    parts += [f"RECENT RESULTS\n{recent}"] if recent else []
+    parts.append(native_instruction(done_tool))
+    return "\n\n".join(parts)
+
+
+def low_budget_text(left: int, done_tool: str) -> str:
+    """The line that says that the budget runs out."""
+    steps = "1 step is" if left == 1 else f"{left} steps are"
+    return f"Low budget: {steps} left. Call {done_tool} before they are used up."
+
+
+def json_instruction(done_tool: str) -> str:
+    """How to answer in text."""
+    return (
+        "Answer with JSON only: one object and nothing else.\n"
+        '{"tool": "<name>", "args": {"<argument>": <value>}, "reasoning": "<why>"}\n'
+        'For several calls at once: {"tools": [{"tool": …, "args": …}, …]}.\n'
+        f"Call {done_tool} when the task is complete."
+    )
+
+
+def native_instruction(done_tool: str) -> str:
+    """How to answer with native tool calls."""
+    return f"Act by calling tools. Call {done_tool} when the task is complete."
+
+
+def complaint_text(complaint: str, bad_reply: str, *, native: bool, done_tool: str) -> str:
+    """What is said to a model whose reply could not be read."""
+    quoted = f"\nYour reply began: {bad_reply[:300]}" if bad_reply else ""
+    how = native_instruction(done_tool) if native else json_instruction(done_tool)
+    return f"Your last reply could not be used: {complaint}.{quoted}\n\n{how}"

@@ -1,0 +1,252 @@
+"""One run: its parts, checked and put together, and what it keeps. Knows no order of things."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from looplet.core.backend import is_async, takes
+from looplet.core.codec import canonical
+from looplet.core.config import LoopConfig
+from looplet.core.conversation import Conversation
+from looplet.core.effects import Await
+from looplet.core.history import History
+from looplet.core.listeners import Listeners, bind
+from looplet.core.memory import memory_text
+from looplet.core.messages import Method
+from looplet.core.prompt import task_text
+from looplet.core.records import Step, ToolCall, ToolResult, Usage
+from looplet.core.session import SessionLog
+from looplet.core.show import RECENT_STEPS, recent_text, step_text
+from looplet.core.state import DefaultState
+from looplet.core.tools import ToolContext
+
+
+@dataclass(slots=True, kw_only=True)
+class RunArguments:
+    """What the caller of a loop gave."""
+
+    llm: Any
+    task: Any
+    tools: Any
+    context: Any
+    hooks: Sequence[Any] | None
+    config: LoopConfig | None
+    state: Any
+    session_log: SessionLog | None
+    stream: Any
+    conversation: Conversation | None
+    max_steps: int | None
+    system_prompt: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """The one thing that changes while a loop runs."""
+
+    llm: Any
+    tools: Any
+    task: Any
+    context: Any
+    config: LoopConfig
+    state: Any
+    log: SessionLog
+    conversation: Conversation
+    listeners: Listeners
+    asynchronous: bool
+    native: bool
+    history: History | None
+    """The native conversation; ``None`` where prompts are text."""
+    task_shown: str
+    plain_context: ToolContext
+    """For tools that do not ask for one of their own."""
+    started: float
+    stop_reason: str | None = None
+    llm_calls: int = 0
+    pending: list[str] = field(default_factory=list)
+    """Texts for the next briefing."""
+    recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
+    turn_usage: Usage | None = None
+    """Tokens of this turn's model calls, until its first step takes them."""
+    done_step: Step | None = None
+    """The accepted done-call, until it is announced."""
+    last_step: Step | None = None
+    earlier_results: str = ""
+    """What a given state had in it before the run began."""
+    unfinished: list[Await] = field(default_factory=list)
+    """What async listeners of tool progress returned, to be waited for after the tool."""
+    unrun: list[ToolCall] = field(default_factory=list)
+    """Calls of this turn that were not run."""
+    named_unrun: bool = False
+    """Whether this turn's last step names them already."""
+    told: set[tuple[str, str, str]] = field(default_factory=set)
+    """Warnings about decisions that were given already."""
+
+    @property
+    def next_number(self) -> int:
+        """Number of the step that comes next."""
+        return int(self.state.step_count) + 1
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to stop."""
+        token = self.config.cancel_token
+        return token is not None and token.is_cancelled
+
+    def stop(self, reason: str) -> None:
+        """End the run; the first reason counts."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+
+    def memory(self) -> str:
+        """The memory sources' texts, as they are now."""
+        sources = self.config.memory_sources
+        return memory_text(sources, self.state) if sources else ""
+
+    def recent_results(self) -> str:
+        """The newest results, for a text prompt."""
+        if type(self.state).context_summary is not DefaultState.context_summary:
+            return str(self.state.context_summary())
+        if len(self.recent) < min(RECENT_STEPS, len(self.state.steps)):  # a state that was given
+            self.recent.extend(step_text(step) for step in self.state.steps[-RECENT_STEPS:])
+        return recent_text(self.recent)
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count a model call's tokens towards the turn."""
+        have = self.turn_usage or Usage()
+        self.turn_usage = Usage(
+            have.input_tokens + usage.input_tokens,
+            have.output_tokens + usage.output_tokens,
+            have.total_tokens + usage.total_tokens,
+            have.estimated or usage.estimated,
+        )
+
+    def take_step(self, call: ToolCall, result: ToolResult) -> Step:
+        """Make a step of a call and its result and put it into the state."""
+        step = Step(self.next_number, call, result, self.turn_usage)
+        self.turn_usage = None
+        self.state.steps.append(step)
+        self.recent.append(step_text(step))
+        self.last_step = step
+        return step
+
+
+def start_run(given: RunArguments, *, asynchronous: bool) -> Run:
+    """Check what was given and put a run together; nothing that was given is changed but the state.
+
+    Raises ``TypeError`` for a backend without ``generate`` and ``ValueError`` without tools.
+    """
+    config = _own_config(given)
+    _check_backend(given.llm, asynchronous=asynchronous)
+    if given.tools is None:
+        raise ValueError("tools is missing: pass a registry, as tools_from([...]) makes one")
+    _warn_without_done(given.tools, config)
+    if given.stream is not None:
+        raise ValueError("stream= is not available in this version; observe with on_event hooks")
+    task = {"description": given.task} if isinstance(given.task, str) else given.task
+    task = {} if task is None else task
+    state = _own_state(given.state, config)
+    native = config.use_native_tools and hasattr(given.llm, "generate_with_tools")
+    listeners = bind(given.hooks or (), asynchronous=asynchronous)
+    own_prompt = bool(listeners.build_prompt or config.build_prompt)
+    own_prompt = own_prompt or config.render_messages_override is not None
+    speaks_messages = native and not own_prompt and _takes_messages(given.llm)
+    run = Run(
+        llm=given.llm,
+        tools=given.tools,
+        task=task,
+        context=given.context,
+        config=config,
+        state=state,
+        log=SessionLog() if given.session_log is None else given.session_log,
+        conversation=Conversation() if given.conversation is None else given.conversation,
+        listeners=listeners,
+        asynchronous=asynchronous,
+        native=native,
+        history=History() if speaks_messages else None,
+        task_shown=task_text(task, config.acceptance_criteria),
+        plain_context=ToolContext(cancel_token=config.cancel_token),
+        started=config.runtime.perf(),
+    )
+    run.earlier_results = run.recent_results() if state.steps else ""
+    for name, value in (("task", task), ("conversation", run.conversation)):
+        put(state, name, value)
+    return run
+
+
+def put(state: Any, name: str, value: Any) -> None:
+    """Set an attribute of a state; one that refuses it is tolerated."""
+    try:
+        setattr(state, name, value)
+    except (AttributeError, TypeError):
+        return
+
+
+def sampling_keywords(run: Run, backend: Any, method: Method, purpose: str) -> dict[str, Any]:
+    """Keywords of a model call beside prompt and messages, as far as the backend takes them."""
+    optional = {"cancel_token": run.config.cancel_token, "purpose": purpose}
+    wanted = {**run.config.generate_kwargs, **optional}
+    return {
+        name: value
+        for name, value in wanted.items()
+        if value is not None and takes(backend, method, name)
+    }
+
+
+def tools_chars(schemas: Sequence[Mapping[str, Any]]) -> int:
+    """Characters of tool schemas, as they count towards a prompt."""
+    return len(canonical(list(schemas))) if schemas else 0
+
+
+def _own_config(given: RunArguments) -> LoopConfig:
+    config = LoopConfig() if given.config is None else given.config
+    changes: dict[str, Any] = {}
+    if given.max_steps is not None:
+        changes["max_steps"] = given.max_steps
+    if given.system_prompt is not None:
+        changes["system_prompt"] = given.system_prompt
+    return replace(config, **changes) if changes else config
+
+
+def _own_state(state: Any, config: LoopConfig) -> Any:
+    if state is None:
+        return DefaultState(max_steps=config.max_steps)
+    own = getattr(state, "max_steps", config.max_steps)
+    if own != config.max_steps:
+        warnings.warn(
+            f"the state's max_steps is {own}, the config's is {config.max_steps}; "
+            "the config's value is used",
+            stacklevel=4,
+        )
+        put(state, "max_steps", config.max_steps)
+    return state
+
+
+def _check_backend(llm: Any, *, asynchronous: bool) -> None:
+    if not callable(getattr(llm, "generate", None)):
+        raise TypeError(
+            f"llm must be a backend with a method generate(prompt, …), not {type(llm).__name__}"
+        )
+    if not asynchronous and is_async(llm):
+        raise TypeError(
+            f"{type(llm).__name__}.generate is async def; use async_composable_loop, "
+            "or the sync backend of the same provider"
+        )
+
+
+def _warn_without_done(tools: Any, config: LoopConfig) -> None:
+    names = getattr(tools, "tool_names", None)
+    if names is not None and config.done_tool not in names:
+        warnings.warn(
+            f"no tool is named {config.done_tool!r}, so the run cannot end by itself; "
+            "use tools_from([...], include_done=True) or LoopConfig(done_tool=…)",
+            stacklevel=4,
+        )
+
+
+def _takes_messages(llm: Any) -> bool:
+    """Whether native calls can carry the conversation instead of one prompt."""
+    return takes(llm, "generate_with_tools", "messages")
