@@ -1,0 +1,261 @@
+"""What only the async loop can do, and that both drivers do the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from looplet import (
+    DefaultState,
+    Deny,
+    HookDecision,
+    LoopConfig,
+    async_composable_loop,
+    composable_loop,
+    tools_from,
+)
+from looplet.core.runtime import Runtime
+from looplet.testing import AsyncMockLLMBackend, MockLLMBackend
+
+
+def call(name: str, **args: Any) -> str:
+    return json.dumps({"tool": name, "args": args})
+
+
+DONE = call("done", summary="x")
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.ends = 0
+
+    def on_event(self, payload: Any) -> None:
+        self.events.append(payload.event.value)
+
+    def on_loop_end(self, state: Any, session_log: Any, context: Any, llm: Any) -> None:
+        self.ends += 1
+
+
+def test_a_plain_tool_does_not_hold_up_the_event_loop():
+    tools = tools_from([], include_done=True)
+    ticks = []
+
+    @tools.tool
+    def sleepy() -> dict:
+        time.sleep(0.2)
+        return {"ticks": len(ticks)}
+
+    async def tick():
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0.01)
+
+    async def run():
+        ticking = asyncio.create_task(tick())
+        llm = AsyncMockLLMBackend([call("sleepy"), DONE])
+        steps = [step async for step in async_composable_loop(llm, tools=tools)]
+        ticking.cancel()
+        return steps
+
+    assert asyncio.run(run())[0].tool_result.data["ticks"] > 3
+
+
+def test_a_coroutine_tool_runs_on_the_running_loop():
+    tools = tools_from([], include_done=True)
+    seen = []
+
+    @tools.tool
+    async def where() -> dict:
+        seen.append(asyncio.get_running_loop())
+        return {"ok": True}
+
+    async def run():
+        llm = AsyncMockLLMBackend([call("where"), DONE])
+        steps = [step async for step in async_composable_loop(llm, tools=tools)]
+        return steps, asyncio.get_running_loop()
+
+    steps, loop = asyncio.run(run())
+    assert steps[0].tool_result.data == {"ok": True}
+    assert seen == [loop]
+
+
+def test_cancelling_the_task_finalises_with_cancelled():
+    tools = tools_from([], include_done=True)
+    started = asyncio.Event()
+    watcher, state = Watcher(), DefaultState()
+
+    @tools.tool
+    async def forever() -> dict:
+        started.set()
+        await asyncio.sleep(60)
+        return {}
+
+    async def run():
+        async def consume():
+            llm = AsyncMockLLMBackend([call("forever")])
+            hooks = [watcher]
+            async for _ in async_composable_loop(llm, tools=tools, hooks=hooks, state=state):
+                raise AssertionError("no step was expected")
+
+        task = asyncio.create_task(consume())
+        await started.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return task.cancelled()
+
+    assert asyncio.run(run())
+    assert state._stop_reason == "cancelled"
+    assert watcher.ends == 1
+    assert watcher.events.count("stop") == 1
+
+
+def test_a_slow_coroutine_tool_is_cancelled_at_its_timeout():
+    tools = tools_from([], include_done=True)
+    seen = []
+
+    @tools.tool(timeout_s=0.05)
+    async def slow() -> dict:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        return {}
+
+    async def run():
+        llm = AsyncMockLLMBackend([call("slow"), DONE])
+        return [step async for step in async_composable_loop(llm, tools=tools)]
+
+    steps = asyncio.run(run())
+    assert steps[0].tool_result.error_kind.value == "timeout"
+    assert seen == ["cancelled"]
+
+
+def test_concurrent_coroutine_tools_run_at_the_same_time():
+    tools = tools_from([], include_done=True)
+    inside = []
+
+    @tools.tool(concurrent_safe=True)
+    async def meet(name: str) -> dict:
+        inside.append(name)
+        while len(inside) < 2:
+            await asyncio.sleep(0)
+        return {"name": name}
+
+    reply = json.dumps({"tools": [{"tool": "meet", "args": {"name": n}} for n in "ab"]})
+
+    async def run():
+        llm = AsyncMockLLMBackend([reply, DONE])
+        config = LoopConfig(concurrent_dispatch=True)
+        return [step async for step in async_composable_loop(llm, tools=tools, config=config)]
+
+    steps = asyncio.run(asyncio.wait_for(run(), 10))
+    assert [step.tool_result.data for step in steps[:2]] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_the_async_loops_own_sleep_is_awaited():
+    pauses = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def run():
+        llm = AsyncMockLLMBackend([ConnectionError("down"), DONE], cycle=False)
+        config = LoopConfig(runtime=Runtime(sleep=sleep))
+        tools = tools_from([], include_done=True)
+        return [step async for step in async_composable_loop(llm, tools=tools, config=config)]
+
+    assert len(asyncio.run(run())) == 1
+    assert pauses == [1.0]
+
+
+REPLIES = st.one_of(
+    st.sampled_from(
+        [
+            call("work", n=1),
+            call("work", n="wrong type"),
+            call("fail"),
+            call("nothing"),
+            json.dumps({"tools": [{"tool": "work", "args": {"n": n}} for n in range(3)]}),
+            json.dumps({"tools": [{"tool": "done", "args": {"summary": "x"}}, {"tool": "fail"}]}),
+            DONE,
+            call("done"),
+            "no call at all",
+            "",
+        ]
+    ),
+    st.builds(ConnectionError, st.just("down")),
+    st.builds(TypeError, st.just("bad call")),
+)
+DECISIONS = st.sampled_from(
+    [None, None, None, Deny("no"), HookDecision(stop="enough"), HookDecision(updated_args={"n": 2})]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    replies=st.lists(REPLIES, min_size=1, max_size=8),
+    decisions=st.lists(DECISIONS, min_size=1, max_size=6),
+    rejections=st.integers(0, 2),
+)
+def test_both_drivers_take_equal_steps_and_tell_equal_events(replies, decisions, rejections):
+    def parts():
+        tools = tools_from([], include_done=True)
+
+        @tools.tool
+        def work(n: int) -> dict:
+            return {"n": n}
+
+        @tools.tool
+        def fail() -> dict:
+            raise RuntimeError("broken")
+
+        class Decide:
+            def __init__(self):
+                self.asked = 0
+                self.rejected = 0
+
+            def pre_dispatch(self, state, session_log, tool_call, step_num):
+                self.asked += 1
+                return decisions[self.asked % len(decisions)]
+
+            def check_done(self, state, session_log, context, step_num):
+                self.rejected += 1
+                return "again" if self.rejected <= rejections else None
+
+        watcher = Watcher()
+        runtime = Runtime(sleep=lambda seconds: None)
+        config = LoopConfig(max_steps=6, runtime=runtime)
+        state = DefaultState(max_steps=6)
+        return {
+            "tools": tools, "hooks": [Decide(), watcher], "config": config, "state": state,
+            "task": {"goal": "g"},
+        }, watcher  # fmt: skip
+
+    def shown(steps):
+        return [
+            (step.number, step.tool_call.tool, step.tool_call.args, step.tool_result.data,
+             step.tool_result.error, step.tool_result.warnings, step.usage)
+            for step in steps
+        ]  # fmt: skip
+
+    first, first_watcher = parts()
+    sync_steps = list(composable_loop(MockLLMBackend(replies), **first))
+    second, second_watcher = parts()
+
+    async def run():
+        llm = AsyncMockLLMBackend(replies)
+        return [step async for step in async_composable_loop(llm, **second)]
+
+    async_steps = asyncio.run(run())
+    assert shown(sync_steps) == shown(async_steps)
+    assert first["state"]._stop_reason == second["state"]._stop_reason
+    assert first_watcher.events == second_watcher.events
+    assert first_watcher.ends == second_watcher.ends == 1
+    assert len(sync_steps) <= 6
