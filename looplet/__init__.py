@@ -5,10 +5,10 @@ Names are found when they are first used, so that ``import looplet`` loads nothi
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this module
 if TYPE_CHECKING:
+    from typing import Any
+
     from looplet.backends import (
         AsyncOpenAIBackend,
         BackendRouter,
@@ -80,6 +80,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'looplet' has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

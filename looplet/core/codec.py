@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import warnings
-from datetime import date, datetime
-from pathlib import Path, PurePath
+from functools import cache
 from typing import Any, TypeAlias
 
 JSON: TypeAlias = Any
@@ -70,6 +68,8 @@ def canonical(value: object) -> str:
 
 def digest(text: str) -> str:
     """SHA-256 of a text, in hex. Lone surrogates are hashed as they are escaped by JSON."""
+    import hashlib  # loads OpenSSL, which a run that hashes nothing can do without
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -88,7 +88,7 @@ def _encode_dict(value: dict[object, object]) -> JSON:
 
 
 def _encode_other(value: object) -> JSON:
-    for kinds, encode in _ENCODERS:
+    for kinds, encode in _encoders():
         if isinstance(value, kinds):
             return encode(value)
     warnings.warn(
@@ -104,27 +104,33 @@ def _encode_set(value: set[object] | frozenset[object]) -> JSON:
     return _tagged("set" if isinstance(value, set) else "frozenset", items)
 
 
-_ENCODERS: tuple[tuple[Any, Any], ...] = (
-    (str, str.__str__),
-    (bool, bool),
-    (int, int),
-    (float, lambda value: to_jsonable(float(value))),
-    (dict, lambda value: _encode_dict(dict(value))),
-    (tuple, lambda value: _tagged("tuple", [to_jsonable(item) for item in value])),
-    (list, lambda value: [to_jsonable(item) for item in value]),
-    ((set, frozenset), _encode_set),
-    ((bytes, bytearray), lambda value: _tagged("bytes", bytes(value).hex())),
-    (datetime, lambda value: _tagged("datetime", value.isoformat())),
-    (date, lambda value: _tagged("date", value.isoformat())),
-    (PurePath, lambda value: _tagged("path", str(value))),
-)
+@cache
+def _encoders() -> tuple[tuple[Any, Any], ...]:
+    """How values that are not plain are encoded; the first of them loads dates and paths."""
+    from datetime import date, datetime
+    from pathlib import PurePath
+
+    return (
+        (str, str.__str__),
+        (bool, bool),
+        (int, int),
+        (float, lambda value: to_jsonable(float(value))),
+        (dict, lambda value: _encode_dict(dict(value))),
+        (tuple, lambda value: _tagged("tuple", [to_jsonable(item) for item in value])),
+        (list, lambda value: [to_jsonable(item) for item in value]),
+        ((set, frozenset), _encode_set),
+        ((bytes, bytearray), lambda value: _tagged("bytes", bytes(value).hex())),
+        (datetime, lambda value: _tagged("datetime", value.isoformat())),
+        (date, lambda value: _tagged("date", value.isoformat())),
+        (PurePath, lambda value: _tagged("path", str(value))),
+    )
 
 
 def _decode_tagged(value: dict[str, JSON]) -> Any:
     kind, body = value[TAG], value.get("value")
     if kind == "dict":
         return {from_jsonable(key): from_jsonable(item) for key, item in body}  # type: ignore[union-attr]
-    decode = _DECODERS.get(kind)
+    decode = _decoders().get(kind)
     if decode is None:
         raise ValueError(f"unknown tag {kind!r} in stored data")
     return decode(body)
@@ -134,13 +140,18 @@ def _items(body: JSON) -> list[Any]:
     return [from_jsonable(item) for item in body]
 
 
-_DECODERS: dict[str, Any] = {
-    "tuple": lambda body: tuple(_items(body)),
-    "set": lambda body: set(_items(body)),
-    "frozenset": lambda body: frozenset(_items(body)),
-    "bytes": bytes.fromhex,
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "path": Path,
-    "float": float,
-}
+@cache
+def _decoders() -> dict[str, Any]:
+    from datetime import date, datetime
+    from pathlib import Path
+
+    return {
+        "tuple": lambda body: tuple(_items(body)),
+        "set": lambda body: set(_items(body)),
+        "frozenset": lambda body: frozenset(_items(body)),
+        "bytes": bytes.fromhex,
+        "datetime": datetime.fromisoformat,
+        "date": date.fromisoformat,
+        "path": Path,
+        "float": float,
+    }

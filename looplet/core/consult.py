@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -11,13 +10,12 @@ from looplet.core.effects import Await, Effect
 from looplet.core.events import EventPayload, LifecycleEvent
 from looplet.core.failures import describe
 from looplet.core.listeners import Bound
+from looplet.core.logs import log
 from looplet.core.run import Run
 
 Answer = TypeVar("Answer")
 Phase: TypeAlias = Generator[Effect, Any, Answer]
 """A part of the engine: yields effects, returns its answer."""
-
-_log = logging.getLogger("looplet")
 
 
 def call_hook(bound: Bound, slot: str, *args: Any, **keywords: Any) -> Phase[Any]:
@@ -46,7 +44,7 @@ def first_text(
         try:
             value = yield from call_hook(bound, slot, *args, **keywords)
         except Exception:  # noqa: BLE001 - these slots advise; the default stands in
-            _log.exception("%s.%s failed; the default is used", bound.hook, slot)
+            log().exception("%s.%s failed; the default is used", bound.hook, slot)
             continue
         if value is not None:
             return str(value)
@@ -69,7 +67,7 @@ def emit(
         try:
             value = yield from call_hook(bound, event.value, payload)
         except Exception as error:  # noqa: BLE001 - the contract's one exception to propagation
-            _log.exception("%s.on_event failed at %s", bound.hook, event.value)
+            log().exception("%s.on_event failed at %s", bound.hook, event.value)
             if event is LifecycleEvent.PRE_TOOL_USE:
                 value = HookDecision(block=describe(error))
             else:
@@ -109,7 +107,7 @@ def tell_now(run: Run) -> Callable[..., None]:
             try:
                 value = bound.method(payload)
             except Exception:  # noqa: BLE001 - as in emit
-                _log.exception("%s.on_event failed at tool_progress", bound.hook)
+                log().exception("%s.on_event failed at tool_progress", bound.hook)
                 continue
             if hasattr(value, "__await__"):
                 run.unfinished.append(Await(value, f"{bound.hook}.on_event"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -123,6 +122,8 @@ def request_key(request: ModelRequest, *, model: str | None) -> str:
             "tools": list(request.tools),
         }
     )
+    import hashlib
+
     hasher = hashlib.sha256(frame.encode())
     for message in request.conversation():
         hasher.update(bytes.fromhex(message.digest))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from looplet.core.attempt import Attempt, run, run_async
 from looplet.core.codec import JSON
+from looplet.core.logs import log
 from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, summarize_args
 from looplet.core.tools import (
     ToolContext,
@@ -29,7 +29,6 @@ from looplet.core.validation import (
 )
 
 BATCH_THREADS = 10
-_log = logging.getLogger("looplet")
 
 
 class BaseToolRegistry:
@@ -53,7 +52,7 @@ class BaseToolRegistry:
     def register(self, spec: ToolSpec) -> None:
         """Add a tool; one of the same name is replaced, which is logged."""
         if spec.name in self._specs:
-            _log.warning("tool %r was registered already and is replaced", spec.name)
+            log().warning("tool %r was registered already and is replaced", spec.name)
         self._specs[spec.name] = spec
         self._catalog = None
 
