@@ -1,0 +1,47 @@
+# Everything a fresh machine needs: Python 3.11 or later, make, and a package index.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format static record bench clean
+
+help:           ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "looplet needs Python 3.11 or later: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	@touch $@
+
+demo: $(READY)  ## replay the recorded runs, store them as Parquet and score them
+	$(BIN)/python -m looplet.examples.parcel_desk.demo
+
+test: $(READY)  ## the default test run
+	$(BIN)/python -m pytest
+
+check: static test  ## format, lint, types, layers, tests
+
+static: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+record: $(READY)  ## record the example's runs again, from a real model on this machine
+	$(BIN)/python recordings/make_recordings.py
+
+bench: $(READY)  ## measure
+	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/imports.py
+
+clean:          ## remove what was made here
+	rm -rf $(VENV) .model-venv .looplet build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
