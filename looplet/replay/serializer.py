@@ -1,0 +1,168 @@
+"""A cassette's YAML: what is written and how it reads. Knows PyYAML; knows nothing of requests.
+
+Any text must come back exactly as it was, from libyaml and from the pure Python loader, and a
+text of several lines should read as such in a diff. YAML alone does not give both: what it cannot
+show as a block becomes a tagged mapping (``storable``), with looplet's own tag for such values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from looplet.core.codec import JSON, TAG, from_jsonable, to_jsonable
+from looplet.errors import MissingExtra
+
+LINES, ESCAPED = "lines", "escaped"
+"""Tags of texts: a list of lines, and Python's backslash escapes."""
+
+_NOT_IN_A_BLOCK = re.compile(
+    r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    r"| (?:\n|\Z)"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REPLACED = re.compile("[\ue000-\uf8ff\U00010000-\U0010ffff]")
+_SHORT = 40
+_PRIVATE = range(0xE000, 0xF900)
+
+
+def storable(value: object) -> JSON:
+    r"""Any value in a form that YAML and JSON keep exactly, and that reads well in both.
+
+    >>> storable("tab\there, and\nmore than forty characters of it")
+    {'$looplet': 'lines', 'value': ['tab\there, and', 'more than forty characters of it']}
+    >>> restored(storable({"a": "\ud800"})) == {"a": "\ud800"}
+    True
+    """
+    return _storable(to_jsonable(value))
+
+
+def restored(value: JSON) -> Any:
+    """What ``storable`` was given, made anew: changing it changes nothing that is stored."""
+    return from_jsonable(_with_texts(value))
+
+
+def dumps(data: dict[str, JSON]) -> str:
+    """A document of storable values as YAML, keys in their own order."""
+    dumper = _dumper()
+    try:
+        return _dump(data, dumper, _PrivateUse())
+    except _TooManyCharacters:
+        return _dump(data, dumper, None)
+
+
+def loads(text: str) -> JSON:
+    """The document. Raises ``ValueError`` with the place if the text is not YAML."""
+    yaml = _yaml()
+    try:
+        return yaml.load(text, Loader=_loader())
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"not YAML: {error}") from error
+
+
+def _storable(value: JSON) -> JSON:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if any(_SURROGATE.search(key) for key in value):
+        pairs = [[_storable(key), _storable(item)] for key, item in value.items()]
+        return {TAG: "dict", "value": pairs}
+    return {key: _storable(item) for key, item in value.items()}
+
+
+def _text(text: str) -> JSON:
+    if "\n" in text and len(text) > _SHORT and _NOT_IN_A_BLOCK.search(text):
+        return {TAG: LINES, "value": [_text(line) for line in text.split("\n")]}
+    if _SURROGATE.search(text):
+        return {TAG: ESCAPED, "value": text.encode("unicode_escape").decode("ascii")}
+    return text
+
+
+def _with_texts(value: JSON) -> JSON:
+    if isinstance(value, list):
+        return [_with_texts(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if TAG not in value:
+        return {key: _with_texts(item) for key, item in value.items()}
+    body = _with_texts(value.get("value"))
+    if value[TAG] == LINES:
+        return "\n".join(body)
+    if value[TAG] == ESCAPED:
+        return str(body).encode("ascii").decode("unicode_escape")
+    return {TAG: value[TAG], "value": body}
+
+
+class _TooManyCharacters(Exception):
+    """A document has more distinct emoji and the like than there are stand-ins."""
+
+
+class _PrivateUse:
+    """Stand-ins for characters outside the basic plane, one to one, while libyaml writes.
+
+    libyaml escapes an emoji and then cannot write the text around it as a block; it takes a
+    character of the private use area as it is. Such characters in the text get stand-ins too, so
+    that the way back is exact.
+    """
+
+    def __init__(self) -> None:
+        self.there: dict[str, str] = {}
+
+    def hide(self, text: str) -> str:
+        if not _REPLACED.search(text):
+            return text
+        return _REPLACED.sub(self._stand_in, text)
+
+    def show(self, text: str) -> str:
+        back = {ord(stand_in): char for char, stand_in in self.there.items()}
+        return text.translate(back) if back else text
+
+    def _stand_in(self, match: re.Match[str]) -> str:
+        if len(self.there) == len(_PRIVATE):
+            raise _TooManyCharacters
+        return self.there.setdefault(match[0], chr(_PRIVATE[len(self.there)]))
+
+
+def _dump(data: JSON, dumper: type, private: _PrivateUse | None) -> str:
+    own: Any = type("_CassetteDumper", (dumper,), {"ignore_aliases": lambda _self, _data: True})
+    own.add_representer(str, _representer(private))
+    text: str = _yaml().dump(
+        data, Dumper=own, sort_keys=False, allow_unicode=True, width=1 << 30, indent=2
+    )
+    return private.show(text) if private else text
+
+
+def _representer(private: _PrivateUse | None) -> Callable[[Any, str], Any]:
+    def represent(dumper: Any, text: str) -> Any:
+        style = "|" if "\n" in text and not _NOT_IN_A_BLOCK.search(text) else None
+        shown = private.hide(text) if private else text
+        return dumper.represent_scalar("tag:yaml.org,2002:str", shown, style=style)
+
+    return represent
+
+
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtra("pyyaml", needed_for="use_cassette", extra="replay") from None
+    return yaml
+
+
+@lru_cache(maxsize=1)
+def _dumper() -> type:
+    yaml = _yaml()
+    found: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _loader() -> type:
+    yaml = _yaml()
+    found: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return found

@@ -1,0 +1,115 @@
+"""Requests in short form, and their keys."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from looplet.core.messages import CallRequest, ChatMessage, ModelRequest, request_key
+from looplet.replay.requests import LaneKeys, Packer, Unpacker
+
+TEXTS = st.sampled_from(
+    ["", "hi", "a word, " * 40, "a word, " * 40 + "b", "x\n" * 150, "\ud800" * 250]
+)
+INPUTS = st.dictionaries(st.text(max_size=3), st.integers() | st.booleans() | TEXTS, max_size=2)
+CALLS = st.builds(CallRequest, id=st.sampled_from("ab"), name=st.just("t"), input=INPUTS)
+MESSAGES = st.one_of(
+    st.builds(ChatMessage, role=st.sampled_from(["user", "assistant"]), content=TEXTS),
+    st.builds(
+        ChatMessage, role=st.just("assistant"), content=TEXTS, calls=st.tuples(CALLS) | st.just(())
+    ),
+    st.builds(ChatMessage, role=st.just("tool"), content=TEXTS, call_id=st.sampled_from("ab")),
+)
+TOOLS = st.sampled_from([[], [{"name": "t"}], [{"name": "t", "description": "d" * 300}]])
+
+
+@st.composite
+def conversations(draw):
+    """Requests of two lanes, each mostly the one before with more."""
+    history: list[ChatMessage] = []
+    requests = []
+    for _ in range(draw(st.integers(1, 8))):
+        if draw(st.booleans()):
+            history = history[draw(st.integers(0, 3)) :]
+        history = [*history, *draw(st.lists(MESSAGES, max_size=3))]
+        requests.append(
+            (
+                draw(st.sampled_from(["main", "tool:x"])),
+                ModelRequest(
+                    method=draw(st.sampled_from(["generate", "generate_with_tools"])),
+                    prompt=draw(TEXTS),
+                    system_prompt=draw(TEXTS),
+                    messages=tuple(history) if draw(st.booleans()) else (),
+                    tools=draw(TOOLS),
+                    temperature=draw(st.sampled_from([0.2, 1, 1.0])),
+                    extra=draw(st.sampled_from([{}, {"top_p": 0.5}, {"stop": ("a", "b")}])),
+                ),
+                draw(st.sampled_from([None, "m-1", "m-2"])),
+            )
+        )
+    return requests
+
+
+@given(conversations())
+def test_keys_are_those_of_core_and_short_forms_give_requests_back(requests):
+    keys: dict[str, LaneKeys] = {}
+    packer, unpacker = Packer(), Unpacker()
+    for lane, request, model in requests:
+        asked = keys.setdefault(lane, LaneKeys()).of_request(request, model=model)
+        assert asked.key == request_key(request, model=model)
+        assert asked.messages == request.conversation()
+        found = unpacker.unpack(lane, request.method, packer.pack(lane, asked))
+        assert found.key == asked.key
+        assert found.digests == asked.digests
+        assert [each.content for each in found.messages] == [
+            each.content for each in asked.messages
+        ]
+
+
+def test_equal_numbers_of_other_types_are_other_requests():
+    keys = LaneKeys()
+    messages = [
+        (ChatMessage(role="assistant", calls=(CallRequest(id="a", name="t", input={"n": n}),)),)
+        for n in (1, True, 1.0)
+    ]
+    found = {
+        keys.of_request(ModelRequest(method="generate", prompt="", messages=each), model=None).key
+        for each in messages
+    }
+    assert len(found) == 3
+
+
+def test_arguments_that_json_changes_keep_their_key_through_a_file():
+    call = CallRequest(id="a", name="t", input={2: "two", 10: ("ten",)})  # type: ignore[dict-item]
+    request = ModelRequest(
+        method="generate", prompt="", messages=(ChatMessage(role="assistant", calls=(call,)),)
+    )
+    asked = LaneKeys().of_request(request, model=None)
+    found = Unpacker().unpack("main", "generate", Packer().pack("main", asked))
+    assert found.key == asked.key
+
+
+def test_a_request_builds_on_an_older_one_if_another_came_between():
+    packer, keys = Packer(), LaneKeys()
+    history = tuple(ChatMessage(role="user", content=f"{n} " * 150) for n in range(5))
+    steps = [history[:3], (ChatMessage(role="user", content="Sum it up."),), history[:4]]
+    bodies = [
+        packer.pack(
+            "main",
+            keys.of_request(ModelRequest(method="generate", prompt="", messages=each), model=None),
+        )
+        for each in steps
+    ]
+    assert bodies[2]["base"] == 2
+    assert bodies[2]["messages"][0] == {"same": "0..3"}
+    assert len(bodies[2]["messages"]) == 2
+
+
+def test_a_long_system_prompt_is_written_once_for_all_lanes():
+    packer, request = (
+        Packer(),
+        ModelRequest(method="generate", prompt="hi", system_prompt="s" * 999),
+    )
+    bodies = [
+        packer.pack(lane, LaneKeys().of_request(request, model=None)) for lane in ("main", "tool:x")
+    ]
+    assert len(str(bodies[0])) > 999
+    assert len(str(bodies[1])) < 300
