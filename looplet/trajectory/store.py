@@ -1,0 +1,184 @@
+"""The dataset: append trajectories and scores, read them back. Knows parts, rows and views.
+
+A store is a folder. ``trajectories/`` and ``scores/`` in it hold part files, each written whole
+and never changed; plain Parquet readers take them as they are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from looplet.errors import MissingExtra, StoreError
+from looplet.trajectory import rows as trajectory_rows
+from looplet.trajectory import tables, views
+from looplet.trajectory.arrow import pa
+from looplet.trajectory.model import Trajectory
+from looplet.trajectory.parts import (
+    ROW_GROUP_BYTES,
+    Commit,
+    Part,
+    PartWriter,
+    list_parts,
+    reading,
+)
+from looplet.trajectory.schema import SCORE_COLUMNS, SCORES, TRAJECTORIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REQUIRED_OF_SCORES = ("trajectory_id", "eval_name")
+
+
+class TrajectoryStore:
+    """A folder of trajectories, and of the scores that they were given.
+
+    ``append`` creates the folder. Reading a folder without any part finds nothing; reading where
+    there is no folder raises ``StoreError``. Several processes may append at once.
+
+    >>> import tempfile
+    >>> store = TrajectoryStore(tempfile.mkdtemp())
+    >>> commit = store.append(Trajectory(trajectory_id="t1", run_id="r1", task={"goal": "x"}))
+    >>> len(store), next(iter(store)).task
+    (1, {'goal': 'x'})
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, row_group_bytes: int = ROW_GROUP_BYTES
+    ) -> None:
+        self.path = Path(path)
+        self._row_group_bytes = row_group_bytes
+
+    def __repr__(self) -> str:
+        return f"TrajectoryStore({str(self.path)!r})"
+
+    def append(self, trajectories: Trajectory | Iterable[Trajectory]) -> Commit:
+        """Add one trajectory or many, as one part file that appears whole or not at all.
+
+        Raises ``TypeError`` on anything that is not a ``Trajectory``, ``ValueError`` on a value
+        that cannot be stored, ``StoreError`` on a number out of range; then nothing is added.
+        """
+        if isinstance(trajectories, Trajectory):
+            trajectories = [trajectories]
+        return self._write(map(_trajectory_row, trajectories), TRAJECTORIES)
+
+    def append_scores(self, scores: Iterable[Mapping[str, Any]]) -> Commit:
+        """Add scores, each a mapping from columns of the scores dataset to values.
+
+        ``trajectory_id`` and ``eval_name`` are required; a column that is left out is null.
+        Raises ``ValueError`` on a column that there is not.
+        """
+        return self._write(map(_score_row, scores), SCORES)
+
+    def __len__(self) -> int:
+        return sum(part.rows for part in self._parts(TRAJECTORIES))
+
+    def __bool__(self) -> bool:
+        """A store is true, with rows or without, so that ``if store`` reads no file."""
+        return True
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        """The trajectories in order of appending, one row group in memory at a time."""
+        for path, row in self._rows(TRAJECTORIES, None):
+            with reading(path):
+                trajectory = trajectory_rows.from_row(row)
+            yield trajectory
+
+    def iter_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The trajectories' rows with the named columns only, JSON decoded; the rest is not read.
+
+        A column inside a list is named as ``steps.tool``, and comes as
+        ``{"steps": [{"tool": ...}]}``.
+        """
+        return (row for _, row in self._rows(TRAJECTORIES, columns))
+
+    def scores(self) -> Iterator[dict[str, Any]]:
+        """The scores in order of appending, each with every column of the scores dataset."""
+        return (row for _, row in self._rows(SCORES, None))
+
+    def to_arrow(self, view: str = TRAJECTORIES) -> pa.Table:
+        """One flat table: ``trajectories``, ``steps``, ``calls``, ``messages`` or ``scores``.
+
+        Raises ``ValueError`` if there is no such view.
+        """
+        dataset, columns = views.dataset_of(view), views.columns_of(view)
+        tables_ = [views.flatten(tables.table_of([], dataset), view)]
+        for part in self._parts(dataset):
+            for table in part.row_groups(columns):
+                with reading(part.path):
+                    tables_.append(views.flatten(table, view))
+        return pa.concat_tables(tables_)
+
+    def to_pandas(self, view: str = TRAJECTORIES) -> pd.DataFrame:
+        """The same as a data frame of Arrow types, so that integers stay integers beside nulls.
+
+        Raises ``MissingExtra`` without pandas.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtra("pandas", needed_for="to_pandas", extra="analysis") from error
+        frame: pd.DataFrame = self.to_arrow(view).to_pandas(types_mapper=pd.ArrowDtype)
+        return frame
+
+    def _write(self, rows: Iterable[dict[str, Any]], dataset: str) -> Commit:
+        folder = self.path / dataset
+        with PartWriter(folder, dataset, row_group_bytes=self._row_group_bytes) as writer:
+            for row in rows:
+                writer.add(row)
+            return writer.commit()
+
+    def _parts(self, dataset: str) -> Iterator[Part]:
+        if not self.path.is_dir():
+            raise StoreError(
+                f"there is no trajectory store at {self.path}; TrajectoryStore.append makes one"
+            )
+        for path in list_parts(self.path / dataset):
+            with Part(path) as part:
+                yield part
+
+    def _rows(
+        self, dataset: str, columns: Sequence[str] | None
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for part in self._parts(dataset):
+            for table in part.row_groups(columns):
+                with reading(part.path):
+                    rows = list(tables.unpack(table))
+                for row in rows:
+                    yield part.path, row
+
+
+def _trajectory_row(value: object) -> dict[str, Any]:
+    if not isinstance(value, Trajectory):
+        raise TypeError(f"a store holds trajectories, not {type(value).__name__}: {value!r:.80}")
+    with _naming(value.trajectory_id):
+        return tables.pack(trajectory_rows.to_row(value), TRAJECTORIES)
+
+
+@contextmanager
+def _naming(trajectory_id: object) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.add_note(f"in the row of trajectory {trajectory_id!r}; nothing was appended")
+        raise
+
+
+_SCORE_NAMES = tuple(column.name for column in SCORE_COLUMNS)
+
+
+def _score_row(score: Mapping[str, Any]) -> dict[str, Any]:
+    for name in score:
+        if name not in _SCORE_NAMES:
+            near = difflib.get_close_matches(name, _SCORE_NAMES, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "put it under 'metadata'"
+            raise ValueError(f"scores have no column {name!r}; {hint}")
+    for name in _REQUIRED_OF_SCORES:
+        if score.get(name) is None:
+            raise ValueError(f"a score needs {name}: {dict(score)!r:.200}")
+    with _naming(score["trajectory_id"]):
+        return tables.pack({name: score.get(name) for name in _SCORE_NAMES}, SCORES)

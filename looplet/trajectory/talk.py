@@ -1,0 +1,234 @@
+"""Model calls as rows: each message once, each conversation as what it adds to the one before.
+
+Knows calls and messages; knows no column type and no file.
+
+A long native conversation is sent anew with every call, so a list of all its messages in each call
+would grow with the square of the calls. A call is therefore kept relative to the call before it in
+the same lane: ``input_kept`` says how many of that call's messages, from the front, it begins
+with, and ``input`` lists the messages after those, as places in the trajectory's ``messages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from looplet.core.codec import JSON, canonical, digest
+from looplet.core.messages import CallRequest, ChatMessage
+from looplet.trajectory.model import LLMCall
+from looplet.trajectory.text import to_json_text
+
+Row = dict[str, Any]
+_PLAIN = (
+    "index",
+    "lane",
+    "scope",
+    "model",
+    "method",
+    "temperature",
+    "max_tokens",
+    "step_num",
+    "finish_reason",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "tokens_estimated",
+    "timestamp",
+    "first_token_ms",
+    "error",
+    "key",
+    "tools",
+)
+"""Columns that are attributes of the call."""
+
+
+def to_rows(calls: Sequence[LLMCall]) -> tuple[list[Row], list[Row]]:
+    """The rows of ``messages`` and of ``calls``."""
+    messages = _Messages()
+    lanes: dict[str, tuple[Sequence[ChatMessage], list[int]]] = {}
+    rows = []
+    for call in calls:
+        before = lanes.get(call.lane, ((), []))
+        places, kept = messages.places(call.messages, *before)
+        lanes[call.lane] = (call.messages, places)
+        rows.append(_call_row(call, messages, kept=kept, added=places[kept:]))
+    return messages.rows, rows
+
+
+def from_rows(messages: Sequence[Row], rows: Iterable[Row]) -> list[LLMCall]:
+    """The calls that ``to_rows`` was given. Raises ``LookupError`` on a place that is not there."""
+    known: dict[int, ChatMessage] = {}
+    lanes: dict[str, tuple[ChatMessage, ...]] = {}
+    calls = []
+    for row in rows:
+        before = lanes.get(row["lane"], ())
+        if not 0 <= row["input_kept"] <= len(before):
+            raise LookupError(f"call {row['index']} keeps more messages than there were")
+        added = tuple(_message_at(messages, place, known) for place in row["input"])
+        lanes[row["lane"]] = sent = before[: row["input_kept"]] + added
+        calls.append(_call(row, sent, messages))
+    return calls
+
+
+def reply_message(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
+    """The assistant's message that says what ``blocks`` say; ``None`` if no message can.
+
+    >>> reply_message([{"type": "text", "text": "hm"}]).content
+    'hm'
+    """
+    text, rest = "", list(blocks)
+    if rest and _is_text(rest[0]):
+        text = rest.pop(0)["text"]
+    if not all(_is_call(block) for block in rest):
+        return None
+    calls = tuple(
+        CallRequest(id=block["id"], name=block["name"], input=block["input"]) for block in rest
+    )
+    return ChatMessage(role="assistant", content=text, calls=calls)
+
+
+def blocks_of(message: ChatMessage) -> list[dict[str, JSON]]:
+    """The blocks that ``reply_message`` was given."""
+    head: list[dict[str, JSON]] = []
+    if message.content:
+        head = [{"type": "text", "text": message.content}]
+    return head + [{"type": "tool_use", **call.to_dict()} for call in message.calls]
+
+
+def _is_text(block: Mapping[str, JSON]) -> bool:
+    is_text = block.keys() == {"type", "text"} and block["type"] == "text"
+    return is_text and isinstance(block["text"], str) and block["text"] != ""
+
+
+def _is_call(block: Mapping[str, JSON]) -> bool:
+    is_call = block.keys() == {"type", "id", "name", "input"} and block["type"] == "tool_use"
+    return is_call and isinstance(block["input"], dict)
+
+
+class _Messages:
+    """The messages of one trajectory, each once, in the order in which they first appear."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._by_text: dict[tuple[str, str, str, str | None], int] = {}
+        self._by_id: dict[int, int] = {}
+        """Objects already placed; the trajectory keeps them alive, so no id is given twice."""
+
+    def places(
+        self, sent: Sequence[ChatMessage], before: Sequence[ChatMessage], known: list[int]
+    ) -> tuple[list[int], int]:
+        """Places of the messages sent, and how many of them the call before begins with."""
+        kept = 0
+        for new, old, place in zip(sent, before, known, strict=False):
+            if new is not old and self.add(new) != place:
+                break
+            kept += 1
+        return known[:kept] + [self.add(message) for message in sent[kept:]], kept
+
+    def add(self, message: ChatMessage) -> int:
+        """The place of a message."""
+        place = self._by_id.get(id(message))
+        if place is None:
+            calls = [call.to_dict() for call in message.calls] or None
+            place = self._place(message.role, message.content, calls, message.call_id)
+            self._by_id[id(message)] = place
+        return place
+
+    def add_reply(self, response: str | list[dict[str, JSON]]) -> int:
+        """The place of a reply, which is the same as that of the message that repeats it."""
+        message = None
+        if isinstance(response, str):
+            message = ChatMessage(role="assistant", content=response)
+        elif (message := reply_message(response)) is None:
+            return self._place("assistant", response, None, None)
+        calls = [call.to_dict() for call in message.calls] or None
+        return self._place("assistant", message.content, calls, None)
+
+    def _place(self, role: str, content: JSON, calls: JSON, call_id: str | None) -> int:
+        key = (role, to_json_text(content), to_json_text(calls), call_id)
+        place = self._by_text.setdefault(key, len(self.rows))
+        if place == len(self.rows):
+            said = {"role": role, "content": content, "calls": calls, "call_id": call_id}
+            said = {name: value for name, value in said.items() if value is not None}
+            self.rows.append(
+                {
+                    "role": role,
+                    "content": content,
+                    "tool_calls": calls,
+                    "call_id": call_id,
+                    "digest": digest(canonical(said)),
+                }
+            )
+        return place
+
+
+def _call_row(call: LLMCall, messages: _Messages, *, kept: int, added: list[int]) -> Row:
+    response = call.response
+    row: Row = {name: getattr(call, name) for name in _PLAIN}
+    row |= {
+        "input_kept": kept,
+        "input": added,
+        "output": None if response is None else messages.add_reply(response),
+        "output_blocks": isinstance(response, list),
+        "prompt": None if call.prompt == _last_text(call.messages) else call.prompt,
+        "system_prompt": (
+            None if call.system_prompt == _system_text(call.messages) else call.system_prompt
+        ),
+        "latency_ms": call.duration_ms,
+        "params": call.params or None,
+        "metadata": call.metadata or None,
+    }
+    return row
+
+
+def _call(row: Row, sent: tuple[ChatMessage, ...], messages: Sequence[Row]) -> LLMCall:
+    plain = {name: row[name] for name in _PLAIN if name != "lane"}
+    prompt, system_prompt = row["prompt"], row["system_prompt"]
+    last = _last_text(sent) or ""
+    return LLMCall(
+        **plain,
+        duration_ms=row["latency_ms"],
+        prompt=last if prompt is None else prompt,
+        system_prompt=_system_text(sent) if system_prompt is None else system_prompt,
+        response=_response(row, messages),
+        params=row["params"] or {},
+        metadata=row["metadata"] or {},
+        messages=sent,
+    )
+
+
+def _response(row: Row, messages: Sequence[Row]) -> str | list[dict[str, JSON]] | None:
+    if row["output"] is None:
+        return None
+    said = _at(messages, row["output"])
+    content: str | list[dict[str, JSON]] = said["content"]
+    if not row["output_blocks"] or isinstance(content, list):
+        return content
+    return blocks_of(_message(said))
+
+
+def _last_text(messages: Sequence[ChatMessage]) -> str | None:
+    return messages[-1].content if messages else None
+
+
+def _system_text(messages: Sequence[ChatMessage]) -> str:
+    return messages[0].content if messages and messages[0].role == "system" else ""
+
+
+def _message_at(messages: Sequence[Row], place: int, known: dict[int, ChatMessage]) -> ChatMessage:
+    if place not in known:
+        known[place] = _message(_at(messages, place))
+    return known[place]
+
+
+def _message(row: Row) -> ChatMessage:
+    calls = tuple(CallRequest(**call) for call in row["tool_calls"] or ())
+    return ChatMessage(
+        role=row["role"], content=row["content"], calls=calls, call_id=row["call_id"]
+    )
+
+
+def _at(messages: Sequence[Row], place: int) -> Row:
+    if not 0 <= place < len(messages):
+        raise LookupError(f"there is no message {place} among {len(messages)}")
+    return messages[place]
