@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         ModelProfile,
         OpenAIBackend,
     )
-    from looplet.core.backend import AsyncLLMBackend, LLMBackend, NativeToolBackend
     from looplet.core.cancel import CancelToken
     from looplet.core.config import LoopConfig
     from looplet.core.conversation import Conversation, Message, MessageRole
@@ -29,13 +28,19 @@ if TYPE_CHECKING:
         Stop,
     )
     from looplet.core.events import EventPayload, LifecycleEvent
-    from looplet.core.listeners import LoopHook
     from looplet.core.loop import async_composable_loop, composable_loop
     from looplet.core.memory import CallableMemorySource, StaticMemorySource
+    from looplet.core.protocols import (
+        AgentState,
+        AsyncLLMBackend,
+        LLMBackend,
+        LoopHook,
+        NativeToolBackend,
+    )
     from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult, Usage
     from looplet.core.registry import BaseToolRegistry, register_done_tool, tools_from
     from looplet.core.session import LogEntry, SessionLog
-    from looplet.core.state import AgentState, DefaultState
+    from looplet.core.state import DefaultState
     from looplet.core.tools import ToolContext, ToolSpec, tool
     from looplet.core.validation import suggest_similar
     from looplet.errors import LLMResponsesExhausted, ToolValidationError
@@ -47,19 +52,18 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "looplet.backends": "AsyncOpenAIBackend BackendRouter ModelProfile OpenAIBackend",
-    "looplet.core.backend": "AsyncLLMBackend LLMBackend NativeToolBackend",
+    "looplet.core.protocols": "AgentState AsyncLLMBackend LLMBackend LoopHook NativeToolBackend",
     "looplet.core.cancel": "CancelToken",
     "looplet.core.config": "LoopConfig",
     "looplet.core.conversation": "Conversation Message MessageRole",
     "looplet.core.decisions": "Allow Block Continue Deny HookDecision InjectContext Stop",
     "looplet.core.events": "EventPayload LifecycleEvent",
-    "looplet.core.listeners": "LoopHook",
     "looplet.core.loop": "async_composable_loop composable_loop",
     "looplet.core.memory": "CallableMemorySource StaticMemorySource",
     "looplet.core.records": "ErrorKind Step ToolCall ToolError ToolResult Usage",
     "looplet.core.registry": "BaseToolRegistry register_done_tool tools_from",
     "looplet.core.session": "LogEntry SessionLog",
-    "looplet.core.state": "AgentState DefaultState",
+    "looplet.core.state": "DefaultState",
     "looplet.core.tools": "ToolContext ToolSpec tool",
     "looplet.core.validation": "suggest_similar",
     "looplet.errors": "LLMResponsesExhausted ToolValidationError",

@@ -34,7 +34,7 @@ CHARS_PER_TOKEN = 4
 NO_ANSWER = "LLM call failed after all retry attempts"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Failure:
     """A model call that failed for good."""
 

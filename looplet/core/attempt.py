@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextvars
 import inspect
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from looplet.core.cancel import CancelToken
 from looplet.core.failures import tool_error
 from looplet.core.records import ToolCall, ToolError, ToolResult, summarize_args
 from looplet.core.tools import ToolContext, ToolSpec, clean_args
+
+if TYPE_CHECKING:
+    from looplet.core.cancel import CancelToken
 
 
 class Attempt:
@@ -23,13 +23,16 @@ class Attempt:
     ``Exception`` (an interrupt, a divergence) passes.
     """
 
-    __slots__ = ("call", "error", "kwargs", "spec", "started", "token", "value", "warnings")
+    __slots__ = (
+        "_heard", "call", "error", "kwargs", "spec", "started", "token", "value", "warnings",
+    )  # fmt: skip
 
     def __init__(self, call: ToolCall, spec: ToolSpec, ctx: ToolContext | None) -> None:
         self.call, self.spec = call, spec
         self.kwargs = clean_args(call, spec)
         self.token: CancelToken | None = None
-        self.warnings: list[str] = ctx.warnings if ctx is not None else []
+        self.warnings: list[str] = []
+        self._heard = ctx.warnings if ctx is not None else []
         self.value: Any = None
         self.error: ToolError | None = None
         if spec.wants_ctx:
@@ -41,9 +44,13 @@ class Attempt:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, Exception):
-            self.error = tool_error(error)
+            self.fail(error)
             return True
         return False
+
+    def fail(self, error: Exception) -> None:
+        """Keep what the tool raised, as the result's error."""
+        self.error = tool_error(error)
 
     def start(self) -> Any:
         """Call the function; what it returns may have to be awaited."""
@@ -55,7 +62,8 @@ class Attempt:
             self.token.cancel()
 
     def result(self) -> ToolResult:
-        """The outcome as a record."""
+        """The outcome as a record; the caller's context hears the warnings too."""
+        self._heard.extend(self.warnings)
         return ToolResult(
             self.call.tool,
             summarize_args(self.call.args),
@@ -68,76 +76,88 @@ class Attempt:
         )
 
     def _own_context(self, ctx: ToolContext | None) -> ToolContext:
-        given = ctx if ctx is not None else ToolContext(warnings=self.warnings)
+        given = ctx if ctx is not None else ToolContext()
+        from looplet.core.cancel import CancelToken  # threads are loaded when a tool needs them
+
         self.token = CancelToken(parent=given.cancel_token)
-        return replace(given, cancel_token=self.token)
+        # Calls that share a context do not share the warnings.
+        return replace(given, cancel_token=self.token, warnings=self.warnings)
 
 
 def run(attempt: Attempt) -> Any:
     """Run an attempt to its end, or until its time is over."""
     seconds = attempt.spec.timeout_s
-    if seconds is not None:
-        return _run_bounded(attempt, seconds)
-    value = attempt.start()
-    return _complete(value) if inspect.isawaitable(value) else value
-
-
-def _complete(awaitable: Any) -> Any:
-    """Run an awaitable to its end outside of any event loop."""
-    import asyncio
-
-    async def wait() -> Any:
-        return await awaitable
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
-    outcome = _in_thread(lambda: asyncio.run(wait()))
-    outcome.finished.wait()
-    return outcome.take()
-
-
-def _run_bounded(attempt: Attempt, seconds: float) -> Any:
-    def work() -> Any:
-        value = attempt.start()
-        return _complete(value) if inspect.isawaitable(value) else value
-
-    outcome = _in_thread(work)
+    if seconds is None:
+        return _run_whole(attempt)
+    outcome = _in_thread(lambda: _run_whole(attempt))
     if not outcome.finished.wait(seconds):
         attempt.give_up()
-        raise _too_slow(attempt, seconds)
+        raise _too_slow(attempt)
     return outcome.take()
-
-
-def _too_slow(attempt: Attempt, seconds: float) -> TimeoutError:
-    return TimeoutError(f"{attempt.spec.name} did not finish within {seconds:g} s")
 
 
 async def run_async(attempt: Attempt) -> Any:
     """Do the same without holding up the running event loop."""
     import asyncio
 
-    seconds = attempt.spec.timeout_s
-    if seconds is not None and not inspect.iscoroutinefunction(attempt.spec.execute):
-        return await asyncio.to_thread(_run_bounded, attempt, seconds)
-    if not inspect.iscoroutinefunction(attempt.spec.execute):
-        value = await asyncio.to_thread(attempt.start)
-        return await value if inspect.isawaitable(value) else value
+    if inspect.iscoroutinefunction(attempt.spec.execute):
+        return await _wait_for(attempt, attempt.start())
+    work = attempt.start if attempt.spec.timeout_s is None else lambda: run(attempt)
+    value = await asyncio.to_thread(_without_stop_iteration, attempt, work)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _run_whole(attempt: Attempt) -> Any:
+    value = attempt.start()
+    return _complete(attempt, value) if inspect.isawaitable(value) else value
+
+
+def _complete(attempt: Attempt, awaitable: Any) -> Any:
+    """Run an awaitable to its end on an event loop of its own."""
+    import asyncio
+
     try:
-        async with asyncio.timeout(seconds) as limit:
-            return await attempt.start()
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_wait_for(attempt, awaitable))
+    outcome = _in_thread(lambda: asyncio.run(_wait_for(attempt, awaitable)))
+    outcome.finished.wait()
+    return outcome.take()
+
+
+async def _wait_for(attempt: Attempt, awaitable: Any) -> Any:
+    """Wait for an awaitable, which is cancelled when its time is over."""
+    import asyncio
+
+    try:
+        async with asyncio.timeout(attempt.spec.timeout_s) as limit:
+            return await awaitable
     except TimeoutError:
-        if seconds is None or not limit.expired():
+        if not limit.expired():
             raise
         attempt.give_up()
-        raise _too_slow(attempt, seconds) from None
+        raise _too_slow(attempt) from None
+
+
+def _without_stop_iteration(attempt: Attempt, work: Callable[[], Any]) -> Any:
+    """Do work in a thread; a ``StopIteration``, which a future cannot hold, is kept at once."""
+    try:
+        return work()
+    except StopIteration as error:
+        attempt.fail(error)
+        return None
+
+
+def _too_slow(attempt: Attempt) -> TimeoutError:
+    return TimeoutError(f"{attempt.spec.name} did not finish within {attempt.spec.timeout_s:g} s")
 
 
 class _Outcome:
     """What a thread of its own gave; the thread never holds up the interpreter's exit."""
 
     def __init__(self) -> None:
+        import threading
+
         self.finished = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
@@ -150,6 +170,9 @@ class _Outcome:
 
 def _in_thread(work: Callable[[], Any]) -> _Outcome:
     outcome = _Outcome()
+
+    import contextvars
+    import threading
 
     context = contextvars.copy_context()
 

@@ -3,70 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 from looplet.core.codec import JSON
 
 Block: TypeAlias = dict[str, JSON]
 """``{"type": "text", "text"}`` or ``{"type": "tool_use", "id", "name", "input"}``."""
 Reply: TypeAlias = str | list[Block]
-
-
-@runtime_checkable
-class LLMBackend(Protocol):
-    """Anything that turns a prompt into text.
-
-    Optional, used when present: ``model`` (its name), ``last_stop_reason``, ``last_usage``
-    (``{"input_tokens", "output_tokens"}`` of the calling thread's or task's last call), and the
-    keyword arguments ``messages=`` (the conversation as ``ChatMessage``, instead of ``prompt``),
-    ``scope=`` and ``purpose=`` (who asks, and what for) and ``cancel_token=``.
-    """
-
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int = 2000,
-        system_prompt: str = "",
-        temperature: float = 0.2,
-    ) -> str:
-        """The model's reply."""
-        ...
-
-
-@runtime_checkable
-class NativeToolBackend(LLMBackend, Protocol):
-    """A backend whose model calls tools in the provider's own form."""
-
-    def generate_with_tools(
-        self,
-        prompt: str,
-        *,
-        tools: Sequence[Mapping[str, JSON]],
-        max_tokens: int = 2000,
-        system_prompt: str = "",
-        temperature: float = 0.2,
-    ) -> list[Block]:
-        """The model's reply, in blocks; tools are ``{"name", "description", "input_schema"}``."""
-        ...
-
-
-@runtime_checkable
-class AsyncLLMBackend(Protocol):
-    """The same with ``async def``."""
-
-    async def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int = 2000,
-        system_prompt: str = "",
-        temperature: float = 0.2,
-    ) -> str:
-        """The model's reply."""
-        ...
 
 
 def is_async(backend: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from weakref import WeakSet
 
 from looplet.errors import RunCancelled
 
@@ -19,10 +20,24 @@ class CancelToken:
     def __init__(self, *, parent: CancelToken | None = None) -> None:
         self._event = threading.Event()
         self._parent = parent
+        self._children: WeakSet[CancelToken] = WeakSet()
+        self._lock = threading.RLock()  # a signal handler may cancel too
+        if isinstance(parent, CancelToken):
+            parent._adopt(self)
 
     def cancel(self) -> None:
         """Ask to stop. May be called from any thread, and again."""
         self._event.set()
+        with self._lock:
+            children = list(self._children)
+        for child in children:  # so that a child's wait ends too
+            child.cancel()
+
+    def _adopt(self, child: CancelToken) -> None:
+        with self._lock:
+            self._children.add(child)
+        if self._event.is_set():
+            child.cancel()
 
     @property
     def is_cancelled(self) -> bool:

@@ -22,23 +22,17 @@ def to_jsonable(value: object) -> JSON:
 
     Tagged are ``set``, ``frozenset``, ``tuple``, ``bytes``, ``datetime``, ``date``, paths, NaN,
     infinities and dicts with keys that are not text. Anything else becomes its ``repr``, with a
-    warning.
+    warning; so does a value that contains itself, or is nested hundreds of levels deep.
 
     >>> to_jsonable({"a": (1, 2)})
     {'a': {'$looplet': 'tuple', 'value': [1, 2]}}
     >>> from_jsonable(to_jsonable({"a": (1, 2), 3: b"x"}))
     {'a': (1, 2), 3: b'x'}
     """
-    kind = type(value)
-    if kind in _PLAIN:
-        return value
-    if kind is float:
-        return value if math.isfinite(value) else _tagged("float", repr(value))  # type: ignore[arg-type]
-    if kind is dict:
-        return _encode_dict(value)  # type: ignore[arg-type]
-    if kind is list:
-        return [to_jsonable(item) for item in value]  # type: ignore[attr-defined]
-    return _encode_other(value)
+    try:
+        return _encode(value)
+    except RecursionError:
+        return _encode_endless(value)
 
 
 def from_jsonable(value: JSON) -> Any:
@@ -62,8 +56,8 @@ def canonical(value: object) -> str:
     """
     try:
         return _CANONICAL.encode(value)
-    except (TypeError, ValueError):
-        return _CANONICAL.encode(to_jsonable(value))
+    except (TypeError, ValueError, RecursionError):
+        return _CANONICAL.encode(_in_order(to_jsonable(value)))
 
 
 def digest(text: str) -> str:
@@ -76,14 +70,48 @@ def digest(text: str) -> str:
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _encode(value: object) -> JSON:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else _tagged("float", repr(value))  # type: ignore[arg-type]
+    if kind is dict:
+        return _encode_dict(value)  # type: ignore[arg-type]
+    if kind is list:
+        return [_encode(item) for item in value]  # type: ignore[attr-defined]
+    return _encode_other(value)
+
+
+def _encode_endless(value: object) -> str:
+    name = type(value).__name__
+    warnings.warn(f"a {name} contains itself, or is too deep, and is stored as text", stacklevel=3)
+    try:
+        return repr(value)
+    except RecursionError:
+        return f"<{name}, nested too deeply>"
+
+
+def _in_order(value: JSON) -> JSON:
+    """Encoded JSON whose tagged dicts have their pairs in one order, however they were filled."""
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: _in_order(item) for key, item in value.items()}
+    if value.get(TAG) == "dict":
+        value["value"] = sorted(value["value"], key=_CANONICAL.encode)
+    return value
+
+
 def _tagged(kind: str, value: JSON) -> dict[str, JSON]:
     return {TAG: kind, "value": value}
 
 
 def _encode_dict(value: dict[object, object]) -> JSON:
     if all(type(key) is str for key in value) and TAG not in value:
-        return {key: to_jsonable(item) for key, item in value.items()}
-    pairs = [[to_jsonable(key), to_jsonable(item)] for key, item in value.items()]
+        return {key: _encode(item) for key, item in value.items()}
+    pairs = [[_encode(key), _encode(item)] for key, item in value.items()]
     return _tagged("dict", pairs)
 
 
@@ -100,7 +128,7 @@ def _encode_other(value: object) -> JSON:
 
 
 def _encode_set(value: set[object] | frozenset[object]) -> JSON:
-    items = sorted((to_jsonable(item) for item in value), key=_CANONICAL.encode)
+    items = sorted((_encode(item) for item in value), key=_CANONICAL.encode)
     return _tagged("set" if isinstance(value, set) else "frozenset", items)
 
 
@@ -114,10 +142,10 @@ def _encoders() -> tuple[tuple[Any, Any], ...]:
         (str, str.__str__),
         (bool, bool),
         (int, int),
-        (float, lambda value: to_jsonable(float(value))),
+        (float, lambda value: _encode(float(value))),
         (dict, lambda value: _encode_dict(dict(value))),
-        (tuple, lambda value: _tagged("tuple", [to_jsonable(item) for item in value])),
-        (list, lambda value: [to_jsonable(item) for item in value]),
+        (tuple, lambda value: _tagged("tuple", [_encode(item) for item in value])),
+        (list, lambda value: [_encode(item) for item in value]),
         ((set, frozenset), _encode_set),
         ((bytes, bytearray), lambda value: _tagged("bytes", bytes(value).hex())),
         (datetime, lambda value: _tagged("datetime", value.isoformat())),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from looplet.core.cancel import CancelToken
 from looplet.core.codec import JSON
-from looplet.core.memory import MemorySource
 from looplet.core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from looplet.core.cancel import CancelToken
+    from looplet.core.protocols import MemorySource
 
 
 @dataclass

@@ -115,10 +115,20 @@ def _decode(data: Mapping[str, JSON]) -> Message:
     return Message(
         MessageRole(data["role"]),
         data["content"],
-        tool_call=ToolCall(**{**call, "args": from_jsonable(call["args"])}) if call else None,
+        tool_call=_decode_call(call) if call else None,
         tool_result=_decode_result(result) if result else None,
         metadata=from_jsonable(data["metadata"]),
         timestamp=data["timestamp"],
+    )
+
+
+def _decode_call(data: Mapping[str, JSON]) -> ToolCall:
+    return ToolCall(
+        data["tool"],
+        from_jsonable(data["args"]),
+        data["reasoning"],
+        data["call_id"],
+        from_jsonable(data["metadata"]),
     )
 
 

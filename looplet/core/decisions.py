@@ -30,6 +30,11 @@ class HookDecision:
     """Text for the next briefing."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # A misspelt denial must not let the call through.
+        if self.permission not in (None, "allow", "deny"):
+            raise ValueError(f"permission must be 'allow' or 'deny', not {self.permission!r}")
+
     def is_block(self) -> bool:
         """Whether the call must not be run."""
         return self.block is not None or self.permission == "deny"

@@ -26,7 +26,7 @@ class LifecycleEvent(str, Enum):
     SUBAGENT_STOP = "subagent_stop"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class EventPayload:
     """One event; fields that do not belong to it are ``None``."""
 

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 from looplet.core.validation import suggest_similar
 
@@ -25,15 +25,6 @@ SLOTS = (
 )
 
 
-@runtime_checkable
-class LoopHook(Protocol):
-    """A hook, for typing: any object with one of the methods of ``SLOTS``."""
-
-    def on_event(self, payload: Any) -> Any:
-        """Every event; the other methods are optional too."""
-        ...
-
-
 class Bound(NamedTuple):
     """One method of one hook."""
 
@@ -42,7 +33,7 @@ class Bound(NamedTuple):
     method: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Listeners:
     """Every hook's methods, by slot, in the order of the hooks."""
 

@@ -14,7 +14,7 @@ from looplet.core.dispatching import Turn
 from looplet.core.effects import AskModel, Await, Effect, ModelReply, Pause, RunTools
 from looplet.core.engine import finish, turns
 from looplet.core.records import Step, ToolResult
-from looplet.core.run import Run, RunArguments, start_run
+from looplet.core.run import Run, start_run
 from looplet.core.session import SessionLog
 
 
@@ -48,8 +48,8 @@ def composable_loop(
     ...     print(step.tool_call.tool, step.tool_result.data["summary"])
     done all well
     """
-    given = RunArguments(
-        llm=llm,
+    run = start_run(
+        llm,
         task=task,
         tools=tools,
         context=context,
@@ -61,8 +61,8 @@ def composable_loop(
         conversation=conversation,
         max_steps=max_steps,
         system_prompt=system_prompt,
+        asynchronous=False,
     )
-    run = start_run(given, asynchronous=False)
     engine = turns(run)
     reason = "error"
     try:
@@ -108,8 +108,8 @@ async def async_composable_loop(
     """
     import asyncio
 
-    given = RunArguments(
-        llm=llm,
+    run = start_run(
+        llm,
         task=task,
         tools=tools,
         context=context,
@@ -121,8 +121,8 @@ async def async_composable_loop(
         conversation=conversation,
         max_steps=max_steps,
         system_prompt=system_prompt,
+        asynchronous=True,
     )
-    run = start_run(given, asynchronous=True)
     engine = turns(run)
     reason = "error"
     try:

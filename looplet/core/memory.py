@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-
-class MemorySource(Protocol):
-    """Anything that gives a text for the prompt."""
-
-    def load(self, state: Any) -> str | None:
-        """The text, or ``None`` for nothing."""
-        ...
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +31,3 @@ class CallableMemorySource:
     def load(self, state: Any) -> str | None:
         """What the function gives."""
         return self.fn(state)
-
-
-def memory_text(sources: Iterable[MemorySource], state: Any) -> str:
-    """All texts, joined by blank lines; empty ones are skipped."""
-    return "\n\n".join(text for source in sources if (text := source.load(state)))

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from looplet.core.codec import JSON
 from looplet.core.records import ToolCall
@@ -16,9 +16,17 @@ THEORY = "__theory__"
 RAW_ARGUMENT = "_raw_arg"
 _ARGUMENT_KEYS = ("args", "input", "parameters", "arguments")
 _REASONING_KEYS = ("reasoning", "thinking", "thought")
-_OWN_KEYS = frozenset({"tool", "name", "theory", *_ARGUMENT_KEYS, *_REASONING_KEYS})
+_OWN_KEYS = frozenset({"tool", "theory", *_REASONING_KEYS})
+"""What is no argument where arguments stand beside ``tool``; a ``name`` there is one."""
 _OPENING = re.compile(r"\{(?=\s*\")|\[(?=\s*\{)")
+_TOKEN = re.compile(
+    r'[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?P<unfinished>")',
+    re.DOTALL,
+)
+_CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder(strict=False)
+DEEPEST = 400
+"""Brackets within brackets that are read; what is nested deeper is no call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,23 +95,75 @@ def _call_of_block(block: Mapping[str, Any], text: str) -> ToolCall:
 
 
 def _values_in(text: str) -> Iterator[JSON]:
-    """JSON values in a text, outermost first, in the order in which they begin."""
-    stripped = text.strip()
-    if stripped[:1] in ("{", "["):
-        found = _decode(stripped, 0)
-        if found is not None:
-            yield found
+    """JSON objects and arrays in a text, outermost first, in the order in which they begin.
+
+    The time taken grows with the text's length, also where nothing in it is ever closed.
+    """
+    spans: dict[int, _Span] = {}
+    broken: dict[int, int] = {}
+    read_to = 0
     for opening in _OPENING.finditer(text):
-        found = _decode(text, opening.start())
-        if found is not None:
-            yield found
+        start = opening.start()
+        if start < read_to:
+            continue
+        if start not in spans:
+            spans.update(_spans_from(text, start))
+        span = spans[start]
+        if span.end is None or span.height > DEEPEST or start < broken.get(span.walk, 0) < span.end:
+            continue
+        try:
+            value = _DECODER.decode(text[start : span.end])
+        except json.JSONDecodeError as error:
+            broken[span.walk] = start + error.pos  # so is all that encloses this place
+            continue
+        except (ValueError, RecursionError):
+            continue
+        yield from _inside(value)
+        read_to = span.end
 
 
-def _decode(text: str, start: int) -> JSON | None:
-    try:
-        return _DECODER.raw_decode(text, start)[0]
-    except (ValueError, RecursionError):
-        return None
+class _Span(NamedTuple):
+    end: int | None
+    """Where the bracket is closed; ``None`` if it never is."""
+    height: int
+    """How many brackets deep it is."""
+    walk: int
+    """Where the walk began that found it."""
+
+
+def _spans_from(text: str, start: int) -> dict[int, _Span]:
+    """Match the brackets from one on until it is closed, or until they cannot be JSON."""
+    spans: dict[int, _Span] = {}
+    still_open: list[int] = []
+    heights: list[int] = []
+    for token in _TOKEN.finditer(text, start):
+        place = token.start()
+        mark = text[place]
+        if mark in _CLOSING:
+            spans[place] = _Span(None, 0, start)
+            still_open.append(place)
+            heights.append(0)
+        elif token.lastgroup == "unfinished":
+            break
+        elif mark != '"':
+            begin, height = still_open.pop(), heights.pop() + 1
+            if _CLOSING[text[begin]] != mark:
+                break
+            spans[begin] = _Span(token.end(), height, start)
+            if not still_open:
+                break
+            heights[-1] = max(heights[-1], height)
+    return spans
+
+
+def _inside(value: JSON) -> Iterator[JSON]:
+    """A value and the objects and arrays in it, outermost first."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        yield value
+        items = list(value.values()) if isinstance(value, dict) else value
+        waiting += [item for item in reversed(items) if isinstance(item, dict | list)]
 
 
 def _calls_of(value: JSON) -> tuple[ToolCall, ...]:
@@ -113,8 +173,9 @@ def _calls_of(value: JSON) -> tuple[ToolCall, ...]:
         return ()
     theory = value.get("theory")
     theory = theory if isinstance(theory, str) else ""
-    if isinstance(value.get("tools"), list):
-        return _several(value["tools"], theory)
+    several = value.get("tools")
+    if isinstance(several, list) and (calls := _several(several, theory)):
+        return calls
     call = _single(value, theory)
     return (call,) if call is not None else ()
 
@@ -125,10 +186,9 @@ def _several(items: list[JSON], theory: str) -> tuple[ToolCall, ...]:
 
 
 def _single(value: Mapping[str, JSON], theory: str) -> ToolCall | None:
-    tool = value.get("tool")
     given = next((key for key in _ARGUMENT_KEYS if key in value), None)
-    if not isinstance(tool, str):
-        tool = value.get("name") if given else None
+    label = "tool" if isinstance(value.get("tool"), str) or given is None else "name"
+    tool = value.get(label)
     if not isinstance(tool, str) or not tool:
         return None
     if given is not None:

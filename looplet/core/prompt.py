@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import to_jsonable
 from looplet.core.show import ENCODER
+
+if TYPE_CHECKING:
+    from looplet.core.protocols import MemorySource
 
 LOW_BUDGET = 3
 """From so many steps left on, the prompt says so."""
@@ -38,6 +41,11 @@ def value_text(value: Any) -> str:
         except (TypeError, ValueError):
             return ENCODER.encode(to_jsonable(value))
     return str(value)
+
+
+def memory_text(sources: Iterable[MemorySource], state: Any) -> str:
+    """All texts, joined by blank lines; empty ones are skipped."""
+    return "\n\n".join(text for source in sources if (text := source.load(state)))
 
 
 def text_prompt(

@@ -196,9 +196,9 @@ def summarize_args(args: dict[str, Any]) -> str:
     return ", ".join(f"{key}={_short(value)}" for key, value in args.items() if not is_dunder(key))
 
 
-def is_dunder(key: str) -> bool:
+def is_dunder(key: object) -> bool:
     """Whether a name is looplet's own, not a tool's: ``__theory__`` and its kind."""
-    return key.startswith("__") and key.endswith("__")
+    return isinstance(key, str) and key.startswith("__") and key.endswith("__")
 
 
 def escape_controls(text: str) -> str:

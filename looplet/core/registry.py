@@ -217,10 +217,11 @@ class BaseToolRegistry:
         if len(calls) == 1:
             return [self.dispatch(calls[0], ctx=contexts[0])]
         from concurrent.futures import ThreadPoolExecutor
+        from contextvars import copy_context
 
         with ThreadPoolExecutor(min(BATCH_THREADS, len(calls))) as pool:
             futures = [
-                pool.submit(self.dispatch, call, ctx=ctx)
+                pool.submit(copy_context().run, self.dispatch, call, ctx=ctx)
                 for call, ctx in zip(calls, contexts, strict=True)
             ]
             return [future.result() for future in futures]

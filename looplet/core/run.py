@@ -15,9 +15,8 @@ from looplet.core.conversation import Conversation
 from looplet.core.effects import Await
 from looplet.core.history import History
 from looplet.core.listeners import Listeners, bind
-from looplet.core.memory import memory_text
 from looplet.core.messages import Method
-from looplet.core.prompt import task_text
+from looplet.core.prompt import memory_text, task_text
 from looplet.core.records import Step, ToolCall, ToolResult, Usage
 from looplet.core.session import SessionLog
 from looplet.core.show import RECENT_STEPS, recent_text, step_text
@@ -25,25 +24,7 @@ from looplet.core.state import DefaultState
 from looplet.core.tools import ToolContext
 
 
-@dataclass(slots=True, kw_only=True)
-class RunArguments:
-    """What the caller of a loop gave."""
-
-    llm: Any
-    task: Any
-    tools: Any
-    context: Any
-    hooks: Sequence[Any] | None
-    config: LoopConfig | None
-    state: Any
-    session_log: SessionLog | None
-    stream: Any
-    conversation: Conversation | None
-    max_steps: int | None
-    system_prompt: str | None
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Run:
     """The one thing that changes while a loop runs."""
 
@@ -134,35 +115,50 @@ class Run:
         return step
 
 
-def start_run(given: RunArguments, *, asynchronous: bool) -> Run:
+def start_run(
+    llm: Any,
+    *,
+    task: Any,
+    tools: Any,
+    context: Any,
+    hooks: Sequence[Any] | None,
+    config: LoopConfig | None,
+    state: Any,
+    session_log: SessionLog | None,
+    stream: Any,
+    conversation: Conversation | None,
+    max_steps: int | None,
+    system_prompt: str | None,
+    asynchronous: bool,
+) -> Run:
     """Check what was given and put a run together; nothing that was given is changed but the state.
 
     Raises ``TypeError`` for a backend without ``generate`` and ``ValueError`` without tools.
     """
-    config = _own_config(given)
-    _check_backend(given.llm, asynchronous=asynchronous)
-    if given.tools is None:
+    config = _own_config(config, max_steps, system_prompt)
+    _check_backend(llm, asynchronous=asynchronous)
+    if tools is None:
         raise ValueError("tools is missing: pass a registry, as tools_from([...]) makes one")
-    _warn_without_done(given.tools, config)
-    if given.stream is not None:
+    _warn_without_done(tools, config)
+    if stream is not None:
         raise ValueError("stream= is not available in this version; observe with on_event hooks")
-    task = {"description": given.task} if isinstance(given.task, str) else given.task
+    task = {"description": task} if isinstance(task, str) else task
     task = {} if task is None else task
-    state = _own_state(given.state, config)
-    native = config.use_native_tools and hasattr(given.llm, "generate_with_tools")
-    listeners = bind(given.hooks or (), asynchronous=asynchronous)
+    state = _own_state(state, config)
+    native = config.use_native_tools and hasattr(llm, "generate_with_tools")
+    listeners = bind(hooks or (), asynchronous=asynchronous)
     own_prompt = bool(listeners.build_prompt or config.build_prompt)
     own_prompt = own_prompt or config.render_messages_override is not None
-    speaks_messages = native and not own_prompt and _takes_messages(given.llm)
+    speaks_messages = native and not own_prompt and _takes_messages(llm)
     run = Run(
-        llm=given.llm,
-        tools=given.tools,
+        llm=llm,
+        tools=tools,
         task=task,
-        context=given.context,
+        context=context,
         config=config,
         state=state,
-        log=SessionLog() if given.session_log is None else given.session_log,
-        conversation=Conversation() if given.conversation is None else given.conversation,
+        log=SessionLog() if session_log is None else session_log,
+        conversation=Conversation() if conversation is None else conversation,
         listeners=listeners,
         asynchronous=asynchronous,
         native=native,
@@ -201,13 +197,15 @@ def tools_chars(schemas: Sequence[Mapping[str, Any]]) -> int:
     return len(canonical(list(schemas))) if schemas else 0
 
 
-def _own_config(given: RunArguments) -> LoopConfig:
-    config = LoopConfig() if given.config is None else given.config
+def _own_config(
+    config: LoopConfig | None, max_steps: int | None, system_prompt: str | None
+) -> LoopConfig:
     changes: dict[str, Any] = {}
-    if given.max_steps is not None:
-        changes["max_steps"] = given.max_steps
-    if given.system_prompt is not None:
-        changes["system_prompt"] = given.system_prompt
+    if max_steps is not None:
+        changes["max_steps"] = max_steps
+    if system_prompt is not None:
+        changes["system_prompt"] = system_prompt
+    config = LoopConfig() if config is None else config
     return replace(config, **changes) if changes else config
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from looplet.core.records import new_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Runtime:
     """What a run takes from the world around it.
 

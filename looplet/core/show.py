@@ -40,7 +40,7 @@ def result_text(data: Any) -> str:
         return shown
     try:
         return ENCODER.encode(shown)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return ENCODER.encode(to_jsonable(shown))
 
 

@@ -3,36 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from looplet.core.records import Step
 from looplet.core.show import RECENT_STEPS, recent_text, step_text
-
-
-@runtime_checkable
-class AgentState(Protocol):
-    """What the loop needs of a state; any object with these is one."""
-
-    steps: list[Step]
-    queries_used: int
-
-    @property
-    def step_count(self) -> int:
-        """Steps taken."""
-        ...
-
-    @property
-    def budget_remaining(self) -> int:
-        """Steps left."""
-        ...
-
-    def context_summary(self) -> str:
-        """The newest results, for a prompt."""
-        ...
-
-    def snapshot(self) -> dict[str, Any]:
-        """Counters and metadata."""
-        ...
 
 
 @dataclass

@@ -7,14 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
-from looplet.core.cancel import CancelToken
 from looplet.core.codec import JSON
+from looplet.core.records import ToolCall, is_dunder
 from looplet.core.schema import Schema, schema_of_function
-
-if TYPE_CHECKING:
-    from looplet.core.records import ToolCall
 
 _TYPE_NAMES = {
     "str": "string", "string": "string", "int": "integer", "integer": "integer",
@@ -22,7 +19,7 @@ _TYPE_NAMES = {
     "list": "array", "array": "array", "dict": "object", "object": "object",
 }  # fmt: skip
 _OPTIONAL = re.compile(r"\s*\(optional\)\s*", re.IGNORECASE)
-_TYPED = re.compile(r"([A-Za-z]+)\s*(?:[:\-,(]\s*(.*))?\Z", re.DOTALL)
+_TYPED = re.compile(r"([A-Za-z]+)\s*(?:\((.*)\)|[:\-,(]\s*(.*))?\Z", re.DOTALL)
 
 
 @dataclass
@@ -241,7 +238,7 @@ def as_spec(item: ToolSpec | Callable[..., Any]) -> ToolSpec:
 
 def clean_args(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     """Arguments as the tool gets them: no dunder keys, a bare text under its parameter's name."""
-    args = {key: value for key, value in call.args.items() if key[:2] != "__" or key[-2:] != "__"}
+    args = {key: value for key, value in call.args.items() if not is_dunder(key)}
     if "_raw_arg" in args and "_raw_arg" not in spec.properties and len(spec.required) == 1:
         args.setdefault(spec.required[0], args.pop("_raw_arg"))
     return args
@@ -274,7 +271,7 @@ def _expand_text(text: str) -> Schema:
         return (
             {"type": "string", "description": text.strip()} if text.strip() else {"type": "string"}
         )
-    note = (typed.group(2) or "").strip()
+    note = (typed.group(2) or typed.group(3) or "").strip()
     return {"type": kind, "description": note} if note else {"type": kind}
 
 

@@ -85,12 +85,14 @@ def check_types(
     return None
 
 
-def mismatch(value: Any, schema: Mapping[str, Any], path: str) -> str | None:
+def mismatch(value: Any, schema: Any, path: str) -> str | None:
     """Say where a value is not what its schema allows, or ``None``.
 
     >>> mismatch([1, "x"], {"type": "array", "items": {"type": "integer"}}, "counts")
     "argument 'counts[1]' must be integer, got string 'x'"
     """
+    if not isinstance(schema, Mapping):  # true and false are schemas too; true takes anything
+        return None
     options = schema.get("anyOf")
     if options and not any(mismatch(value, option, path) is None for option in options):
         return _complaint(path, " or ".join(_kind_text(option) for option in options), value)
@@ -132,6 +134,8 @@ def _same(value: object, choice: object) -> bool:
 
 
 def _kind_text(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(repr(each) for each in schema["enum"])
     kind = schema.get("type", "any value")
     return kind if isinstance(kind, str) else " or ".join(kind)
 
@@ -157,7 +161,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _unexpected(unexpected: list[str], names: list[str], tool: str) -> ToolError:
-    meant = {name: suggest_similar(name, names) for name in unexpected}
+    meant = {name: suggest_similar(str(name), names) for name in unexpected}
     found = {name: choice for name, choice in meant.items() if choice}
     guess = "".join(f" Did you mean '{choice}'?" for choice in found.values())
     return invalid(

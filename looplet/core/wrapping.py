@@ -7,6 +7,7 @@ from typing import Any
 
 from looplet.core.backend import Reply, only_taken, takes
 from looplet.core.messages import Method, ModelRequest
+from looplet.core.records import is_dunder
 
 TRANSPORT = frozenset({"cancel_token", "scope", "purpose", "cache_breakpoints"})
 """Keywords that tell how or for whom a call is made; they do not change what is asked."""
@@ -44,7 +45,9 @@ class _Wrapper:
         return keyword in self.own_keywords or takes(self.inner, method, keyword)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not set yet: copying and unpickling look before __init__
+        # Copying and unpickling look before `inner` is set, and ask for dunder methods, which
+        # would be the wrapped backend's and lose the wrapper.
+        if name == "inner" or is_dunder(name):
             raise AttributeError(name)
         value = getattr(self.inner, name)
         return self._with_tools if name == "generate_with_tools" else value
