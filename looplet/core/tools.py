@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from looplet.core.codec import JSON
 from looplet.core.records import ToolCall, is_dunder
 from looplet.core.schema import Schema, schema_of_function
+
+if TYPE_CHECKING:
+    from looplet.core.cancel import CancelToken
 
 _TYPE_NAMES = {
     "str": "string", "string": "string", "int": "integer", "integer": "integer",

@@ -89,7 +89,7 @@ def check(data: bytes, path: str | Path) -> tuple[str, int]:
             path,
             "it was changed after it was recorded. If that was an accident, take the committed "
             "file back; if somebody edited a reply on purpose, accept that with "
-            f'python -c "from looplet.replay import accept_edit; accept_edit({str(path)!r})"',
+            f"python -m looplet cassette accept {path}",
         )
     return text, int(footer[1])
 

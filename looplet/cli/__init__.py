@@ -1,0 +1,27 @@
+"""The command line: one module a command. Knows how to say things; leaves the doing to the rooms."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from looplet import __version__
+from looplet.cli import cassette
+from looplet.errors import LoopletError
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Parse and run a command; an error of looplet's own is one message on stderr and exit 1."""
+    parser = argparse.ArgumentParser(
+        prog="looplet", description="Record, replay and evaluate LLM agents."
+    )
+    parser.add_argument("--version", action="version", version=f"looplet {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    cassette.add_to(commands)
+    given = parser.parse_args(argv)
+    try:
+        return int(given.command(given))
+    except (LoopletError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
