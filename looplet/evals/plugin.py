@@ -1,1 +1,158 @@
-"""The pytest plugin. Imports nothing heavy until an eval is collected."""
+"""The pytest plugin. Imports nothing heavy until an eval is collected.
+
+``pytest evals/ --looplet-store DIR`` puts every eval to every stored trajectory. Evals are the
+functions of ``eval_*.py`` files that are marked with ``eval_mark`` or named ``eval_*``, and the
+marked functions of ordinary test files.
+
+Without ``--looplet-store`` evals are left alone: a project's ``pytest`` runs its tests as before.
+Only an eval file that is named on the command line is refused then, as a usage error; and where
+nothing at all was collected, one line says how many eval files there were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+from collections.abc import Generator
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+MARKED = "__looplet_eval__"
+"""The attribute that ``looplet.evals.marks`` puts on an eval; not imported, to stay light."""
+PATTERN = "eval_*.py"
+OWN = "looplet.evals."
+"""Where ``eval_mark`` and its kind come from, which are named like evals and are none."""
+NO_STORE = "it holds evals, which need trajectories to score: add --looplet-store DIR"
+
+_LEFT_ALONE = pytest.StashKey[set[Path]]()
+_REFUSED = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options, all of which begin with ``--looplet-``."""
+    group = parser.getgroup("looplet", "evals of agent trajectories")
+    group.addoption(
+        "--looplet-store",
+        metavar="DIR",
+        help="score the trajectories of this store with the evals that are collected",
+    )
+    group.addoption(
+        "--looplet-gate",
+        choices=["threshold"],
+        help="let the exit status be the gate's verdict: 0 if every eval reaches its threshold",
+    )
+    group.addoption(
+        "--looplet-threshold",
+        metavar="RATE",
+        type=_rate,
+        default=1.0,
+        help="pass rate, 0 to 1, that an eval must reach if its mark names none (default: 1)",
+    )
+    group.addoption(
+        "--looplet-no-scores",
+        action="store_true",
+        help="do not append the scores to the store",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the part that scores, if there is a store to be scored."""
+    store = config.getoption("looplet_store")
+    if store is None:
+        if config.getoption("looplet_gate"):
+            raise pytest.UsageError("--looplet-gate judges a store: add --looplet-store DIR")
+        return
+    path = config.invocation_params.dir / store
+    if not path.is_dir():
+        raise pytest.UsageError(f"--looplet-store: there is no directory {path}")
+    config.option.looplet_store = str(path)
+    from looplet.evals.scoring import Scoring
+
+    config.pluginmanager.register(Scoring(config), "looplet-scoring")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Collect eval files as the modules they are, so that either import mode works."""
+    collectors = yield
+    if not _is_eval_file(file_path):
+        return collectors
+    if parent.config.getoption("looplet_store") is None:
+        parent.config.stash.setdefault(_LEFT_ALONE, set()).add(file_path)
+        return collectors
+    if any(_is_module(each) for each in collectors):
+        return collectors
+    hooks = parent.session.gethookproxy(file_path)
+    module = hooks.pytest_pycollect_makemodule(module_path=file_path, parent=parent)
+    return [*collectors, module]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class, name: str, obj: object
+) -> list[pytest.Item] | None:
+    """Make an eval's items; ``None`` leaves the object to pytest."""
+    if type(obj) is not FunctionType:
+        return None
+    marked = MARKED in obj.__dict__
+    if not marked and not (name.startswith("eval_") and _is_eval_file(collector.path)):
+        return None
+    if obj.__module__.startswith(OWN):
+        return []
+    if collector.config.getoption("looplet_store") is None:
+        return _leave_alone(collector, name, obj, marked=marked)
+    from looplet.evals.collect import make_items
+
+    return make_items(collector, name, obj)
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Refuse an eval file that was named without a store."""
+    if _REFUSED in config.stash:
+        raise pytest.UsageError(config.stash[_REFUSED])
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say that eval files were left alone, where a run found nothing else."""
+    files = config.stash.get(_LEFT_ALONE, None)
+    if files and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        count = f"{len(files)} eval file" + ("s" if len(files) > 1 else "")
+        terminalreporter.write_line(f"looplet: {count} left alone; add --looplet-store DIR")
+
+
+def _leave_alone(
+    collector: pytest.Module | pytest.Class, name: str, function: FunctionType, *, marked: bool
+) -> list[pytest.Item] | None:
+    if not marked and collector.istestfunction(function, name):
+        return None
+    if _is_eval_file(collector.path) and collector.session.isinitpath(collector.path):
+        text = f"{collector.path.name}: {NO_STORE}"
+        if hasattr(collector.config, "workerinput"):
+            raise collector.CollectError(text)
+        collector.config.stash[_REFUSED] = text
+    return [] if marked else None
+
+
+def _is_eval_file(path: Path) -> bool:
+    return fnmatch.fnmatch(path.name, PATTERN)
+
+
+def _is_module(collector: pytest.Collector) -> bool:
+    """Whether pytest collects the file's functions already; a module of doctests does not."""
+    return isinstance(collector, pytest.Module) and type(collector).__module__ != "_pytest.doctest"
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 0 to 1")
+    return rate

@@ -1,0 +1,108 @@
+"""What an eval reads of a run. Knows steps and trajectories; knows no file and no eval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from looplet.core.codec import JSON
+from looplet.core.records import Step
+
+if TYPE_CHECKING:
+    from looplet.trajectory.model import Trajectory
+
+
+class EvalContext:
+    """One run, as its evals see it: live, or from a trajectory.
+
+    >>> ctx = EvalContext([], final_output={"summary": "2.30"}, stop_reason="done")
+    >>> ctx.completed, ctx.step_count, ctx.final_output["summary"]
+    (True, 0, '2.30')
+    """
+
+    __slots__ = (
+        "_steps",
+        "artifacts",
+        "expected",
+        "final_output",
+        "metadata",
+        "session_log_text",
+        "stop_reason",
+        "task",
+        "trajectory",
+    )
+
+    def __init__(
+        self,
+        steps: Iterable[Step] | None,
+        task: JSON = None,
+        final_output: JSON = None,
+        session_log_text: str = "",
+        metadata: dict[str, Any] | None = None,
+        artifacts: dict[str, Any] | None = None,
+        stop_reason: str | None = None,
+        *,
+        expected: JSON = None,
+        trajectory: Trajectory | None = None,
+    ) -> None:
+        self._steps = None if steps is None else list(steps)
+        self.task = {} if task is None else task
+        self.final_output = {} if final_output is None else final_output
+        self.session_log_text = session_log_text
+        self.metadata = {} if metadata is None else metadata
+        self.artifacts = {} if artifacts is None else artifacts
+        self.stop_reason = stop_reason
+        self.expected = expected
+        self.trajectory = trajectory
+
+    @classmethod
+    def from_trajectory(cls, trajectory: Trajectory) -> EvalContext:
+        """The context of a stored run; its steps are built when they are first touched."""
+        times = {"started_at": trajectory.started_at, "ended_at": trajectory.ended_at}
+        return cls(
+            None,
+            trajectory.task,
+            trajectory.final_output,
+            str(trajectory.metadata.get("session_log_text") or ""),
+            {**trajectory.metadata, "run_id": trajectory.run_id, **times},
+            dict(trajectory.artifacts),
+            trajectory.stop_reason,
+            expected=trajectory.expected,
+            trajectory=trajectory,
+        )
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps in order, as the loop yielded them."""
+        if self._steps is None:
+            records = self.trajectory.steps if self.trajectory else []
+            self._steps = [record.to_step() for record in records]
+        return self._steps
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run ended by an accepted done-call."""
+        return self.stop_reason == "done"
+
+    @property
+    def tool_sequence(self) -> list[str]:
+        """The name of each step's tool, in order."""
+        return [step.tool_call.tool for step in self.steps]
+
+    @property
+    def errors(self) -> list[str]:
+        """The error texts of the steps that failed, in order."""
+        return [step.tool_result.error for step in self.steps if step.tool_result.error is not None]
+
+    @property
+    def step_count(self) -> int:
+        """How many steps there are."""
+        return len(self.steps)
+
+    def lacks(self, name: str) -> bool:
+        """Whether a field is absent: not known, or empty. False and 0 are values."""
+        value = getattr(self, name)
+        return value is None or (isinstance(value, str | list | tuple | dict) and not value)
+
+    def __repr__(self) -> str:
+        return f"EvalContext({self.step_count} steps, stop_reason={self.stop_reason!r})"

@@ -1,0 +1,92 @@
+"""Finding evals without pytest. Knows files and modules; knows no run."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from looplet.core.codec import digest
+from looplet.errors import EvalError
+from looplet.evals.marks import PREFIX, is_eval
+
+PATTERN = "eval_*.py"
+"""How files of evals are named."""
+
+
+def eval_discover(
+    path: str | Path,
+    *,
+    pattern: str = PATTERN,
+    prefix: str = PREFIX,
+    on_error: Literal["warn", "raise"] = "warn",
+) -> list[Callable[..., Any]]:
+    """The evals of a file, or of a directory and all below it, by file and in order of definition.
+
+    Only functions defined in a file count, not those that it imports. A file that fails to import
+    is a warning that names it, or with ``on_error="raise"`` an ``EvalError``. Raises ``EvalError``
+    if there is no such path.
+    """
+    evals: list[Callable[..., Any]] = []
+    for file in _files(Path(path), pattern):
+        try:
+            module = _load(file)
+        except EvalError as error:
+            if on_error == "raise":
+                raise
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        evals += [each for each in vars(module).values() if _counts(each, module, prefix)]
+    return list(dict.fromkeys(evals))
+
+
+def _counts(value: object, module: ModuleType, prefix: str) -> bool:
+    return is_eval(value, module.__name__, prefix=prefix)
+
+
+def _files(path: Path, pattern: str) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    if not path.is_dir():
+        raise EvalError(f"there are no evals at {path}: no such file or directory")
+    for file in sorted(path.rglob(pattern)):
+        if file.is_file() and not any(
+            part.startswith(".") for part in file.relative_to(path).parts
+        ):
+            yield file
+
+
+def _load(file: Path) -> ModuleType:
+    """Import a file under a name of its own, so that two files of one name do not collide."""
+    name = f"looplet_evals_{digest(str(file.resolve()))[:12]}_{file.stem}"
+    loader = SourceFileLoader(name, str(file.resolve()))
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _importable(file.resolve().parent):
+            loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise EvalError(
+            f"{file} cannot be imported: {type(error).__name__}: {error}. Mend it, or move it away."
+        ) from error
+    return module
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a file import its siblings while it is being imported."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

@@ -1,0 +1,115 @@
+"""One eval on one run, as a pytest item. Knows how a verdict is shown; adds nothing up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from looplet.core.codec import to_jsonable
+from looplet.core.records import escape_controls
+from looplet.errors import EvalError
+from looplet.evals.context import EvalContext
+from looplet.evals.results import EvalResult, Outcome
+from looplet.evals.running import evaluate
+from looplet.evals.scored import EvalInfo, Scored
+
+if TYPE_CHECKING:
+    from looplet.trajectory.model import Trajectory
+
+TASK_CHARS = 500
+STEP_LINES = 40
+
+
+class EvalFailed(AssertionError):
+    """An eval's verdict on a run is a fail."""
+
+
+class EvalItem(pytest.Item):
+    """One eval on one run."""
+
+    def __init__(
+        self,
+        *,
+        function: FunctionType,
+        info: EvalInfo,
+        marks: Sequence[pytest.Mark],
+        trajectory: Trajectory,
+        **node: Any,
+    ) -> None:
+        super().__init__(**node)
+        self.function = function
+        self.info = info
+        self.trajectory = trajectory
+        self.scored: Scored | None = None
+        if marks:
+            self.own_markers.extend(marks)
+            self.keywords.update({mark.name: mark for mark in marks})
+
+    def runtest(self) -> None:
+        """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
+        self.scored = None
+        evaluation = evaluate(self.function, EvalContext.from_trajectory(self.trajectory))
+        self.scored = self.score(evaluation.outcome, evaluation.result)
+        self.user_properties.extend(self.scored.properties())
+        if evaluation.error is not None:
+            raise evaluation.error
+        if evaluation.outcome is Outcome.NOT_EVALUABLE:
+            raise pytest.skip.Exception(evaluation.result.explanation)
+        if evaluation.outcome is Outcome.FAIL:
+            raise EvalFailed(failure_text(evaluation.result, self.trajectory))
+
+    def score(self, outcome: Outcome, result: EvalResult) -> Scored:
+        """A verdict of this eval on this run."""
+        trajectory_id = self.trajectory.trajectory_id
+        return Scored(eval=self.info, trajectory_id=trajectory_id, outcome=outcome, result=result)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A fail as its own text; an error as the traceback from the user's eval on."""
+        error, code = excinfo.value, self.function.__code__
+        if isinstance(error, EvalFailed):
+            return self._at_eval(super().repr_failure(excinfo, style="value"), str(error))
+        file = Path(code.co_filename)
+        if any(Path(entry.path) == file for entry in excinfo.traceback):
+            excinfo.traceback = excinfo.traceback.cut(path=file)
+        elif isinstance(error, EvalError):
+            return self._at_eval(super().repr_failure(excinfo, style="value"), str(error))
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the eval is defined; the line counts from 0."""
+        return self.path, self.function.__code__.co_firstlineno - 1, self.name
+
+    def _at_eval(self, shown: Any, text: str) -> Any:
+        """Let the one-line form of a failure name the eval's line and the first line of a text."""
+        crash = getattr(shown, "reprcrash", None)
+        if crash is not None:
+            crash.path, crash.lineno = str(self.path), self.function.__code__.co_firstlineno
+            crash.message = text.split("\n", 1)[0]
+        return shown
+
+
+def failure_text(result: EvalResult, trajectory: Trajectory) -> str:
+    """What failed, on which run, and what happened in it."""
+    lines = [result.pretty(), f"trajectory {trajectory.trajectory_id}{_trial(trajectory)}"]
+    lines += [f"task {_task_text(trajectory)}", f"stop reason {trajectory.stop_reason}", "steps"]
+    steps = trajectory.steps
+    lines += [f"  {record.to_step().pretty()}" for record in steps[:STEP_LINES]]
+    if len(steps) > STEP_LINES:
+        lines.append(f"  ... and {len(steps) - STEP_LINES} more")
+    return "\n".join(escape_controls(line) for line in lines if line)
+
+
+def _trial(trajectory: Trajectory) -> str:
+    parts = [] if trajectory.task_id is None else [f"task {trajectory.task_id}"]
+    parts += [] if trajectory.trial is None else [f"trial {trajectory.trial}"]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _task_text(trajectory: Trajectory) -> str:
+    text = json.dumps(to_jsonable(trajectory.task), ensure_ascii=False)
+    return text if len(text) <= TASK_CHARS else text[:TASK_CHARS] + " ..."

@@ -1,0 +1,119 @@
+"""One eval's verdict on one run, as it travels between processes and into the scores dataset."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from looplet.core.codec import JSON, digest
+from looplet.evals.marks import mark_of
+from looplet.evals.results import EvalResult, Outcome
+
+SKIPPED = "skipped"
+"""The label of an eval that was skipped by its author, not for want of data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalInfo:
+    """What the summary and the gate know of an eval."""
+
+    key: str
+    """Unique in a run of pytest: the file's node id and the function's name."""
+    name: str
+    tags: tuple[str, ...] = ()
+    threshold: float | None = None
+    required: bool = False
+    source_hash: str = ""
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], *, key: str) -> EvalInfo:
+        """The facts about an eval function."""
+        mark = mark_of(function)
+        return cls(
+            key=key,
+            name=function.__name__,
+            tags=mark.tags,
+            threshold=mark.threshold,
+            required=mark.required,
+            source_hash=source_hash(function),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One eval's verdict on one run."""
+
+    eval: EvalInfo
+    trajectory_id: str
+    outcome: Outcome
+    result: EvalResult = field(default_factory=EvalResult)
+
+    def to_text(self) -> str:
+        """The verdict as one ASCII text, which any worker can send, lone surrogates included."""
+        return json.dumps({**asdict(self), "outcome": self.outcome.value})
+
+    @classmethod
+    def from_text(cls, text: str) -> Scored:
+        """The verdict that ``to_text`` was called on."""
+        data = json.loads(text)
+        info = data["eval"]
+        return cls(
+            eval=EvalInfo(**{**info, "tags": tuple(info["tags"])}),
+            trajectory_id=data["trajectory_id"],
+            outcome=Outcome(data["outcome"]),
+            result=EvalResult(**data["result"]),
+        )
+
+    def properties(self) -> list[tuple[str, object]]:
+        """What JUnit and other reports show of it."""
+        pairs = [
+            ("eval", self.eval.name),
+            ("trajectory_id", self.trajectory_id),
+            ("outcome", self.outcome.value),
+            ("score", self.result.score),
+            ("label", self.result.label),
+            ("explanation", self.result.explanation or None),
+        ]
+        return [(name, _sendable(value)) for name, value in pairs if value is not None]
+
+    def to_row(self, *, scored_at: datetime, session: str, host: str, version: str) -> JSON:
+        """A row of the scores dataset."""
+        result, evaluable = self.result, self.outcome is not Outcome.NOT_EVALUABLE
+        judged = self.outcome in (Outcome.PASS, Outcome.FAIL)
+        return {
+            "trajectory_id": self.trajectory_id,
+            "eval_name": self.eval.name,
+            "eval_hash": self.eval.source_hash,
+            "score": result.score,
+            "label": result.label,
+            "passed": self.outcome is Outcome.PASS if judged else None,
+            "evaluable": evaluable,
+            "explanation": result.explanation or None,
+            "metrics": result.metrics or None,
+            "marks": list(self.eval.tags),
+            "duration_ms": result.duration_ms,
+            "error": result.explanation if self.outcome is Outcome.ERROR else None,
+            "scored_at": scored_at,
+            "session": session,
+            "host": host,
+            "looplet_version": version,
+            "metadata": {"eval": self.eval.key, "details": result.details},
+        }
+
+
+def _sendable(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """SHA-256 of an eval's source, or of its whole file where the source cannot be cut out."""
+    try:
+        return digest(inspect.getsource(function))
+    except (OSError, TypeError):
+        file = Path(function.__code__.co_filename)
+        return digest(file.read_text(encoding="utf-8")) if file.is_file() else ""

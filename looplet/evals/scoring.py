@@ -1,0 +1,281 @@
+"""A whole run of evals under pytest: reports in, table, scores and exit status out.
+
+With pytest-xdist it lives in every process: workers attach verdicts to their reports, and the
+controller alone adds them up, judges and writes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from looplet.core.records import new_id
+from looplet.errors import LoopletError
+from looplet.evals import gate
+from looplet.evals.collect import TROUBLE, runs_of
+from looplet.evals.items import EvalItem
+from looplet.evals.results import EvalResult, Outcome
+from looplet.evals.scored import SKIPPED, EvalInfo, Scored
+from looplet.evals.summary import EvalSummary, reason_lines, summarize, table
+
+WORKER_KEY = "looplet"
+NARROWING = ("lf", "stepwise")
+"""Options that leave out what passed before, so that no rate can be told from what is left."""
+_JUDGED = (
+    pytest.ExitCode.OK,
+    pytest.ExitCode.TESTS_FAILED,
+    pytest.ExitCode.NO_TESTS_COLLECTED,
+)
+"""Exit statuses that the gate's verdict replaces."""
+_STATUS: dict[str, tuple[str, str, tuple[str, dict[str, bool]]]] = {
+    Outcome.NOT_EVALUABLE.value: ("not evaluable", "n", ("NOT EVALUABLE", {"yellow": True})),
+    Outcome.MEASURED.value: ("measured", "m", ("MEASURED", {"cyan": True})),
+}
+
+
+class Scoring:
+    """What one run of pytest has found of evals so far. Changes as reports come in."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.store: str = config.getoption("looplet_store")
+        self.gated = config.getoption("looplet_gate") is not None
+        self.threshold: float = config.getoption("looplet_threshold")
+        self.is_worker = hasattr(config, "workerinput")
+        self.scored: dict[str, Scored] = {}
+        """By node id, so that an eval that is run again counts once."""
+        self.evals: dict[str, EvalInfo] = {}
+        """Every eval that was collected, deselected ones too."""
+        self.selected = 0
+        self.deselected = 0
+        self.other_failures = 0
+        """Failures of reports that are no eval's verdict."""
+        self.uncollected: set[str] = set()
+        """Files that could not be collected; with workers, each tells of them."""
+        self.summaries: list[EvalSummary] = []
+        self.verdict: gate.Verdict | None = None
+        self.notes: list[str] = []
+
+    # Collecting
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Read the store before workers do, since a worker cannot refuse it with a clear line."""
+        if self.config.pluginmanager.hasplugin("dsession"):
+            runs_of(self.config)
+            self._refuse_store()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Count the evals before and after others select."""
+        for item in items:
+            if isinstance(item, EvalItem):
+                self.evals[item.info.key] = item.info
+        self._refuse_store()
+        collected = _count(items)
+        yield
+        self.selected = _count(items)
+        self.deselected = collected - self.selected
+
+    def _refuse_store(self) -> None:
+        if TROUBLE in self.config.stash:
+            raise pytest.UsageError(self.config.stash[TROUBLE])
+
+    # Running
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Send an eval's verdict along with its report."""
+        report = yield
+        if isinstance(item, EvalItem) and (call.when == "call" or _ended_early(report)):
+            scored = _attach(report, item)
+            if self.is_worker:
+                report.looplet_scored = scored.to_text()  # type: ignore[attr-defined]
+            else:
+                self.scored[item.nodeid] = scored
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take an eval's verdict, or count what is none."""
+        if self.is_worker:
+            return
+        text = getattr(report, "looplet_scored", None)
+        if text is not None:
+            self.scored[report.nodeid] = Scored.from_text(text)
+        if report.failed and getattr(report, "looplet_outcome", None) not in _FAILING:
+            self.other_failures += 1
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note files that could not be collected."""
+        if report.failed:
+            self.uncollected.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        """Give the outcomes that pytest does not know a word and a letter of their own."""
+        if hasattr(report, "wasxfail"):
+            return None
+        return _STATUS.get(getattr(report, "looplet_outcome", ""))
+
+    # Ending
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Add up, judge, write."""
+        if self.is_worker:
+            self._tell_controller()
+            return
+        if self.config.getoption("collectonly"):
+            return
+        order = {key: place for place, key in enumerate(self.evals)}
+        scored = sorted(self.scored.values(), key=lambda each: order.get(each.eval.key, -1))
+        self.summaries = summarize(scored)
+        if self.gated:
+            self._judge(session, exitstatus)
+        if self.scored and not self.config.getoption("looplet_no_scores"):
+            self._write(session)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear from a worker what it collected; each worker collects everything."""
+        text = getattr(node, "workeroutput", {}).get(WORKER_KEY)
+        if text is None:
+            return
+        told = json.loads(text)
+        self.selected, self.deselected = told["selected"], told["deselected"]
+        for facts in told["evals"]:
+            info = EvalInfo(**{**facts, "tags": tuple(facts["tags"])})
+            self.evals[info.key] = info
+
+    def _tell_controller(self) -> None:
+        told = {
+            "selected": self.selected,
+            "deselected": self.deselected,
+            "evals": [asdict(info) for info in self.evals.values()],
+        }
+        output: dict[str, object] = self.config.workeroutput  # type: ignore[attr-defined]
+        output[WORKER_KEY] = json.dumps(told)
+
+    def _judge(self, session: pytest.Session, exitstatus: int) -> None:
+        self.verdict = gate.judge(
+            self.summaries,
+            threshold=self.threshold,
+            expected=self.evals.values(),
+            troubles=self._troubles(session, exitstatus),
+        )
+        if exitstatus in _JUDGED:
+            good = self.verdict.held and not self.other_failures
+            session.exitstatus = pytest.ExitCode.OK if good else pytest.ExitCode.TESTS_FAILED
+
+    def _troubles(self, session: pytest.Session, exitstatus: int) -> list[str]:
+        troubles = []
+        stopped = session.shouldfail or session.shouldstop or exitstatus not in _JUDGED
+        if stopped or len(self.scored) < self.selected:
+            troubles.append("the run ended before every eval had run")
+        troubles += [f"{each} could not be collected" for each in sorted(self.uncollected)]
+        if not self.scored and self._is_empty_store():
+            troubles.append(f"the store {self.store} holds no trajectory")
+        troubles += [
+            f"--{name} runs only what failed before; judge a whole run"
+            for name in NARROWING
+            if self.config.getoption(name, None)
+        ]
+        return troubles
+
+    def _is_empty_store(self) -> bool:
+        return not runs_of(self.config) and TROUBLE not in self.config.stash
+
+    def _write(self, session: pytest.Session) -> None:
+        from looplet import __version__
+        from looplet.trajectory.store import TrajectoryStore
+
+        now, name, host = datetime.now(UTC), new_id(), platform.node()
+        rows = [
+            each.to_row(scored_at=now, session=name, host=host, version=__version__)
+            for each in self.scored.values()
+        ]
+        try:
+            TrajectoryStore(self.store).append_scores(rows)
+        except (LoopletError, OSError, ValueError) as error:
+            self.notes.append(f"scores NOT written: {error}")
+            if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            return
+        self.notes.append(f"scores: {len(rows)} appended to {self.store}")
+
+    # Showing
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> None:
+        """Print the table, why runs have no verdict, and the gate's word."""
+        unused = not self.summaries and self.verdict is None
+        if unused or exitstatus == pytest.ExitCode.USAGE_ERROR:
+            return
+        terminalreporter.section("evals")
+        for line in self._lines():
+            terminalreporter.write_line(line)
+
+    def _lines(self) -> list[str]:
+        lines: list[str] = []
+        if self.summaries:
+            width = shutil.get_terminal_size().columns
+            lines += table(self.summaries, self._cell, width=width)
+        lines += [f"  {line}" for line in reason_lines(self.summaries)]
+        if self.deselected:
+            lines.append(f"{self.deselected} eval items were deselected and are not counted")
+        lines += self.notes
+        if self.verdict is not None:
+            lines.append("gate: held" if self.verdict.held else "gate: NOT held")
+            lines += [f"  - {cause}" for cause in self.verdict.causes]
+        return lines
+
+    def _cell(self, summary: EvalSummary) -> str:
+        return gate.cell(summary, self.threshold) if self.gated else "-"
+
+
+_FAILING = (Outcome.FAIL.value, Outcome.ERROR.value)
+
+
+def _count(items: Sequence[pytest.Item]) -> int:
+    return sum(isinstance(item, EvalItem) for item in items)
+
+
+def _ended_early(report: pytest.TestReport) -> bool:
+    return report.when == "setup" and not report.passed
+
+
+def _attach(report: pytest.TestReport, item: EvalItem) -> Scored:
+    """Mark the report with the outcome, unless the eval was skipped, which pytest shows itself."""
+    scored = item.scored
+    if scored is None:
+        scored = _unscored(report, item)
+        item.user_properties.extend(scored.properties())
+    elif scored.outcome is Outcome.NOT_EVALUABLE and isinstance(report.longrepr, tuple):
+        path, line, _ = item.reportinfo()
+        report.longrepr = (str(path), line + 1, f"not evaluable: {scored.result.explanation}")
+    if scored.result.label != SKIPPED:
+        report.looplet_outcome = scored.outcome.value  # type: ignore[attr-defined]
+    return scored
+
+
+def _unscored(report: pytest.TestReport, item: EvalItem) -> Scored:
+    """The verdict on an eval that was skipped, or that pytest broke off."""
+    name = item.info.name
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "xfail"
+        result = EvalResult(name, label=SKIPPED, explanation=reason)
+        return item.score(Outcome.NOT_EVALUABLE, result)
+    text = report.longreprtext.strip().rsplit("\n", 1)[-1]
+    return item.score(Outcome.ERROR, EvalResult(name, label="error", explanation=text))

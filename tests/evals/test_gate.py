@@ -1,0 +1,136 @@
+"""The gate and the summaries that it judges."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from looplet.evals import gate
+from looplet.evals.results import EvalResult, Outcome
+from looplet.evals.scored import EvalInfo, Scored
+from looplet.evals.summary import summarize, table
+
+PLAIN = EvalInfo(key="eval_x.py::eval_x", name="eval_x")
+
+
+def scored(*outcomes, info=PLAIN):
+    return [
+        Scored(
+            eval=info,
+            trajectory_id=f"t{index}",
+            outcome=outcome,
+            result=EvalResult(info.name, score=1.0 if outcome is Outcome.PASS else None),
+        )
+        for index, outcome in enumerate(outcomes)
+    ]
+
+
+def verdict(*outcomes, info=PLAIN, threshold=0.0, **more):
+    return gate.judge(summarize(scored(*outcomes, info=info)), threshold=threshold, **more)
+
+
+P, F, N, E, M = (
+    Outcome.PASS,
+    Outcome.FAIL,
+    Outcome.NOT_EVALUABLE,
+    Outcome.ERROR,
+    Outcome.MEASURED,
+)
+
+
+def test_it_holds_where_everything_reaches_its_threshold():
+    assert verdict(P, P, F, threshold=0.6).held
+    assert verdict(F, F).held
+    assert verdict(P, N).held
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "cause"),
+    [
+        ((P, E), "1 error"),
+        ((N, N), "no run was evaluable"),
+        ((M, M), "nothing but metrics"),
+        ((), "no evals were run"),
+    ],
+)
+def test_it_fails_closed_at_any_threshold(outcomes, cause):
+    word = verdict(*outcomes)
+    assert not word.held
+    assert any(cause in text for text in word.causes)
+
+
+def test_a_rate_below_the_threshold_is_a_cause_with_both_numbers():
+    assert verdict(P, F, threshold=0.9).causes == ("eval_x: pass rate 0.500 is below 0.900",)
+
+
+def test_the_marks_own_threshold_goes_before_the_runs():
+    lenient = EvalInfo(key="a", name="a", threshold=0.5)
+    assert verdict(P, F, info=lenient, threshold=1.0).held
+    strict = EvalInfo(key="a", name="a", threshold=1.0)
+    assert not verdict(P, F, info=strict, threshold=0.0).held
+
+
+def test_a_required_eval_must_be_evaluable_everywhere():
+    required = EvalInfo(key="a", name="a", required=True)
+    assert verdict(P, P, info=required).held
+    assert not verdict(P, N, info=required).held
+
+
+def test_a_required_eval_must_be_run():
+    required = EvalInfo(key="b", name="eval_b", required=True)
+    word = verdict(P, expected=[PLAIN, required])
+    assert word.causes == ("eval_b: it is required, and was not run",)
+
+
+def test_metrics_beside_verdicts_count_neither_way():
+    assert verdict(P, M, threshold=1.0).held
+
+
+def test_troubles_are_causes():
+    assert verdict(P, troubles=["the run was cut short"]).causes == ("the run was cut short",)
+
+
+@given(st.lists(st.sampled_from(list(Outcome)), max_size=12), st.floats(0, 1))
+def test_one_more_error_never_lets_it_hold(outcomes, threshold):
+    assert not verdict(*outcomes, E, threshold=threshold).held
+
+
+@given(st.lists(st.sampled_from(list(Outcome)), min_size=1, max_size=12))
+def test_every_run_is_counted_once(outcomes):
+    (summary,) = summarize(scored(*outcomes))
+    counts = (
+        summary.passed,
+        summary.failed,
+        summary.not_evaluable,
+        summary.errors,
+        summary.measured,
+    )
+    assert sum(counts) == len(outcomes)
+    assert summary.mean_score == (1.0 if P in outcomes else None)
+
+
+def test_a_verdict_travels_unchanged():
+    result = EvalResult("eval_x", 0.5, "pass", {"n": 1.0}, ["a"], "odd \ud800 text", 2.0)
+    info = EvalInfo(key="k", name="eval_x", tags=("a",), threshold=0.5, required=True)
+    one = Scored(eval=info, trajectory_id="t\udc00", outcome=P, result=result)
+    assert one.to_text().isascii()
+    assert Scored.from_text(one.to_text()) == one
+    assert all(str(value).encode() for _, value in one.properties())
+
+
+def test_the_table_is_aligned_and_fits_eighty_columns():
+    long = EvalInfo(key="l", name="eval_" + "long" * 20)
+    summaries = summarize([*scored(P, F), *scored(P, N, info=long)])
+    lines = table(summaries, lambda _: "NOT held", width=80)
+    assert lines == [
+        "eval    n  passed  rate  95% interval  not evaluable  gate",
+        "eval_x  2       1  0.50  0.09 to 0.91              0  NOT held",
+        long.name,
+        "        1       1  1.00  0.21 to 1.00              1  NOT held",
+    ]
+
+
+def test_an_eval_without_a_verdict_has_no_rate_in_the_table():
+    lines = table(summarize(scored(N)), lambda _: "-")
+    assert lines[1].split() == ["eval_x", "0", "0", "-", "-", "1", "-"]
