@@ -33,7 +33,9 @@ def request_of(method: Method, prompt: str, keywords: Mapping[str, Any]) -> Mode
 _FIELDS = frozenset({"system_prompt", "messages", "tools", "max_tokens", "temperature"})
 
 
-class _Wrapper:
+class Wrapper:
+    """What every wrapper does, sync or async."""
+
     own_keywords: frozenset[str] = frozenset()
     """Keywords that the wrapper itself reads; they are forwarded where `inner` takes them too."""
 
@@ -56,7 +58,7 @@ class _Wrapper:
         return only_taken(self.inner, method, keywords)
 
 
-class SyncWrapper(_Wrapper):
+class SyncWrapper(Wrapper):
     """A wrapped sync backend. Subclasses put their work into ``around``.
 
     It has ``generate_with_tools`` exactly if the wrapped backend has it, and every attribute of
@@ -80,7 +82,7 @@ class SyncWrapper(_Wrapper):
         return getattr(self.inner, method)(prompt, **self._forwarded(method, keywords))
 
 
-class AsyncWrapper(_Wrapper):
+class AsyncWrapper(Wrapper):
     """The same for an async backend; ``around`` is a coroutine function."""
 
     async def generate(self, prompt: str, **keywords: Any) -> Any:

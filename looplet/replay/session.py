@@ -13,7 +13,7 @@ from looplet.core.backend import Reply, takes
 from looplet.core.codec import JSON
 from looplet.core.messages import Method
 from looplet.core.usage import LastCall
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper, request_of
+from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper, request_of
 from looplet.errors import CassetteError
 from looplet.replay.outcomes import stored_failure, stored_reply
 from looplet.replay.playback import Player
@@ -23,6 +23,7 @@ ASKED_FOR = (
     "max_tokens",
     "system_prompt",
     "temperature",
+    "tools",
     "messages",
     "scope",
     "purpose",
@@ -30,14 +31,22 @@ ASKED_FOR = (
     "cache_breakpoints",
 )
 """Keywords that looplet passes on only to a backend that takes them."""
-ANY = "**"
+
+Asked = set[tuple[str, str]]
+"""Method and keyword of every question whether the backend takes it."""
 
 
-def shape_of(backend: object) -> dict[str, JSON]:
-    """What a replay without the backend must know of it: its model, methods and keywords."""
+def shape_of(backend: object, asked: Asked) -> dict[str, JSON]:
+    """What a replay without the backend must know of it: its model, methods and keywords.
+
+    Of each keyword that anybody asked about it tells whether the backend takes it, so that a
+    replay passes on and leaves out what the recording did.
+    """
     methods = ("generate", "generate_with_tools")
     return {"model": model_of(backend)} | {
-        method: _keywords_of(backend, method) for method in methods if hasattr(backend, method)
+        method: _keywords_of(backend, method, asked)
+        for method in methods
+        if hasattr(backend, method)
     }
 
 
@@ -72,22 +81,59 @@ class _StandIn:
         raise CassetteError("a replay was given no backend, so nothing can be asked live")
 
     def takes(self, method: str, keyword: str) -> bool:
-        keywords = self._shape.get(method, ())
-        return keyword in keywords or ANY in keywords
+        """As the recorded backend did; what nobody asked it about goes into the request."""
+        keywords = self._shape.get(method)
+        if keywords is None:
+            return False
+        return keyword in keywords["takes"] or keyword not in keywords["refuses"]
 
 
-class RecordingBackend(SyncWrapper):
-    """Asks the wrapped backend, and keeps each call before its reply is used."""
+class _Records(Wrapper):
+    """What both recording backends do around a call."""
 
     own_keywords = frozenset({"scope"})
 
     def __init__(self, inner: Any, recorder: Recorder, *, lane: str) -> None:
         super().__init__(inner)
         self._recorder, self._lane = recorder, lane
+        self._asked: Asked = set()
+
+    def takes(self, method: str, keyword: str) -> bool:
+        """Answer for the wrapped backend, and remember the question for the replay."""
+        self._asked.add((method, keyword))
+        return super().takes(method, keyword)
+
+    def _begin(
+        self, method: Method, prompt: str, keywords: Mapping[str, Any]
+    ) -> Callable[[Reply | None, Exception | None], None]:
+        """Note the request, and give the function that keeps what comes of it."""
+        inner, recorder = self.inner, self._recorder
+        lane = lane_of(self._lane, keywords)
+        ticket = recorder.begin(lane, request_of(method, prompt, keywords), model=model_of(inner))
+        started = time.perf_counter()
+
+        def keep(reply: Reply | None, error: Exception | None) -> None:
+            duration_ms = (time.perf_counter() - started) * 1000
+            if error is not None:
+                response = stored_failure(error, duration_ms=duration_ms)
+            else:
+                response = stored_reply(
+                    reply if reply is not None else "",
+                    usage=getattr(inner, "last_usage", None),
+                    stop_reason=getattr(inner, "last_stop_reason", None),
+                    duration_ms=duration_ms,
+                )
+            recorder.keep(ticket, response, shape=shape_of(inner, self._asked))
+
+        return keep
+
+
+class RecordingBackend(_Records, SyncWrapper):
+    """Asks the wrapped backend, and keeps each call before its reply is used."""
 
     def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Record one call."""
-        keep = _begin(self.inner, self._recorder, self._lane, method, prompt, keywords)
+        keep = self._begin(method, prompt, keywords)
         try:
             reply: Reply = self.forward(method, prompt, keywords)
         except Exception as error:
@@ -97,18 +143,12 @@ class RecordingBackend(SyncWrapper):
         return reply
 
 
-class AsyncRecordingBackend(AsyncWrapper):
+class AsyncRecordingBackend(_Records, AsyncWrapper):
     """The same for an async backend."""
-
-    own_keywords = frozenset({"scope"})
-
-    def __init__(self, inner: Any, recorder: Recorder, *, lane: str) -> None:
-        super().__init__(inner)
-        self._recorder, self._lane = recorder, lane
 
     async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Record one call."""
-        keep = _begin(self.inner, self._recorder, self._lane, method, prompt, keywords)
+        keep = self._begin(method, prompt, keywords)
         try:
             reply: Reply = await self.forward(method, prompt, keywords)
         except Exception as error:
@@ -118,13 +158,13 @@ class AsyncRecordingBackend(AsyncWrapper):
         return reply
 
 
-class ReplayBackend(SyncWrapper):
-    """Answers from a cassette; the wrapped backend tells its shape and is never asked."""
+class _Replays(Wrapper):
+    """What both replaying backends do; the wrapped backend tells its shape and is never asked."""
 
     own_keywords = frozenset({"scope"})
 
     def __init__(self, inner: Any, player: Player, *, lane: str) -> None:
-        super().__init__(_or_stand_in(inner, player, lane))
+        super().__init__(_StandIn(player.lanes.get(lane, {})) if inner is None else inner)
         self._player, self._lane = player, lane
         self._last = LastCall()
 
@@ -137,88 +177,34 @@ class ReplayBackend(SyncWrapper):
     def last_stop_reason(self) -> str | None:
         """The recorded stop reason of the last call of this thread or task."""
         return self._last.get().stop_reason
+
+    def _play(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Reply:
+        lane = lane_of(self._lane, keywords)
+        request = request_of(method, prompt, keywords)
+        answer = self._player.play(lane, request, model=model_of(self.inner))
+        self._last.set(answer.outcome)
+        return answer.give()
+
+
+class ReplayBackend(_Replays, SyncWrapper):
+    """Answers from a cassette."""
 
     def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Replay one call."""
-        return _play(self.inner, self._player, self._last, self._lane, method, prompt, keywords)
+        return self._play(method, prompt, keywords)
 
 
-class AsyncReplayBackend(AsyncWrapper):
+class AsyncReplayBackend(_Replays, AsyncWrapper):
     """The same for an async loop."""
-
-    own_keywords = frozenset({"scope"})
-
-    def __init__(self, inner: Any, player: Player, *, lane: str) -> None:
-        super().__init__(_or_stand_in(inner, player, lane))
-        self._player, self._lane = player, lane
-        self._last = LastCall()
-
-    @property
-    def last_usage(self) -> Mapping[str, int] | None:
-        """The recorded usage of the last call of this thread or task."""
-        return self._last.get().usage
-
-    @property
-    def last_stop_reason(self) -> str | None:
-        """The recorded stop reason of the last call of this thread or task."""
-        return self._last.get().stop_reason
 
     async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Replay one call."""
-        return _play(self.inner, self._player, self._last, self._lane, method, prompt, keywords)
+        return self._play(method, prompt, keywords)
 
 
-def _begin(
-    inner: Any,
-    recorder: Recorder,
-    lane: str,
-    method: Method,
-    prompt: str,
-    keywords: Mapping[str, Any],
-) -> Callable[[Reply | None, Exception | None], None]:
-    """Note the request, and give the function that keeps what comes of it."""
-    ticket = recorder.begin(
-        lane_of(lane, keywords), request_of(method, prompt, keywords), model=model_of(inner)
-    )
-    started = time.perf_counter()
-
-    def keep(reply: Reply | None, error: Exception | None) -> None:
-        duration_ms = (time.perf_counter() - started) * 1000
-        if error is not None:
-            response = stored_failure(error, duration_ms=duration_ms)
-        else:
-            response = stored_reply(
-                reply if reply is not None else "",
-                usage=getattr(inner, "last_usage", None),
-                stop_reason=getattr(inner, "last_stop_reason", None),
-                duration_ms=duration_ms,
-            )
-        recorder.keep(ticket, response, shape=shape_of(inner))
-
-    return keep
-
-
-def _play(
-    inner: Any,
-    player: Player,
-    last: LastCall,
-    lane: str,
-    method: Method,
-    prompt: str,
-    keywords: Mapping[str, Any],
-) -> Reply:
-    answer = player.play(
-        lane_of(lane, keywords), request_of(method, prompt, keywords), model=model_of(inner)
-    )
-    last.set(answer.outcome)
-    return answer.give()
-
-
-def _or_stand_in(inner: Any, player: Player, lane: str) -> Any:
-    return _StandIn(player.lanes.get(lane, {})) if inner is None else inner
-
-
-def _keywords_of(backend: object, method: str) -> list[str]:
-    if takes(backend, method, ANY):
-        return [ANY]
-    return [keyword for keyword in ASKED_FOR if takes(backend, method, keyword)]
+def _keywords_of(backend: object, method: str, asked: Asked) -> dict[str, JSON]:
+    others = {keyword for name, keyword in asked if name == method} - set(ASKED_FOR)
+    taken: dict[bool, list[str]] = {True: [], False: []}
+    for keyword in (*ASKED_FOR, *sorted(others)):
+        taken[takes(backend, method, keyword)].append(keyword)
+    return {"takes": taken[True], "refuses": taken[False]}

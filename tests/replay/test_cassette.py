@@ -240,7 +240,7 @@ def test_an_edited_reply_is_refused_until_it_is_accepted(path, model):
     record(path, model("the answer is 41"), ["a"])
     edited = path.read_text().replace("41", "42")
     path.write_text(edited)
-    with pytest.raises(CassetteDamaged, match="accept_edit"):
+    with pytest.raises(CassetteDamaged, match="looplet cassette accept"):
         replay(path, ["a"])
     assert accept_edit(path) == 1
     assert replay(path, ["a"]) == ["the answer is 42"]
