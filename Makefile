@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## replay the recorded runs, store them as Parquet and score them
-	$(BIN)/python -m looplet.examples.parcel_desk.demo
+	$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## the default test run
 	$(BIN)/python -m pytest

@@ -139,7 +139,7 @@ def table(figures: dict[str, dict[int, float]], sizes: list[int]) -> str:
     lines = [head, "|---" * (len(sizes) + 1) + "|"]
     floor = figures["bare loop + JSON"]
     for name, by_size in figures.items():
-        cells = [f"{by_size[size]:.1f} ({by_size[size] / floor[size]:.1f}×)" for size in sizes]
+        cells = [f"{by_size[size]:.1f} ({by_size[size] / floor[size]:.1f}x)" for size in sizes]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

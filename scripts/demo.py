@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
     disable_socket()
     try:
-        trajectories = replay_all(given.cassettes)
+        trajectories, others = replay_all(given.cassettes)
     except (LoopletError, Divergence) as error:
         print(f"The replay stopped.\n\n{error}", file=sys.stderr)
         return 1
@@ -52,7 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     store.append(trajectories)
     show_one(trajectories)
     together = digest("".join(trajectory.digest for trajectory in trajectories))
-    print(f"\n{len(trajectories)} runs replayed, each equal to its recording ({together[:12]}).")
+    equal = len(trajectories) - len(others)
+    print(
+        f"\n{len(trajectories)} runs replayed, {equal} equal to their recordings; digest {together}"
+    )
+    for other in others:
+        print(f"  not as recorded: {shown(other)}")
     status = score(given.store)
     show_what_next(given.store, given.cassettes)
     return status
@@ -66,18 +71,19 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def replay_all(directory: Path) -> list[Trajectory]:
-    """Every recorded run, replayed and compared with what its recording came to."""
+def replay_all(directory: Path) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Every recorded run, replayed; and those that did not come to what they were recorded as.
+
+    The same requests with another end: a reply was edited, or the last tool gives something else.
+    """
     recorded = json.loads((directory / DIGESTS).read_text(encoding="utf-8"))
     paths = sorted(directory.glob("*.yaml"))
     missing = set(recorded) ^ {path.stem for path in paths}
     if missing:
         raise NotTheSame(f"cassettes and {DIGESTS} do not list the same runs: {sorted(missing)}")
     trajectories = [replay_one(path) for path in paths]
-    for path, trajectory in zip(paths, trajectories, strict=True):
-        if trajectory.digest != recorded[path.stem]:
-            changed(path, trajectory)
-    return trajectories
+    others = [each for each in trajectories if each.digest != recorded[each.trajectory_id]]
+    return trajectories, others
 
 
 def replay_one(path: Path) -> Trajectory:
@@ -109,18 +115,17 @@ def replay_one(path: Path) -> Trajectory:
     return recorder.trajectory
 
 
-def changed(path: Path, trajectory: Trajectory) -> None:
-    """Say that the same replies led elsewhere: a tool or its result is not what it was.
-
-    A cassette that was edited and accepted is meant to lead elsewhere, so this only tells.
-    """
-    last = trajectory.steps[-1].pretty if trajectory.steps else "no step"
-    print(f"{path.name}: the run is not the one that was recorded; it now ends {last}")
+def shown(trajectory: Trajectory) -> str:
+    """How a run ended, in a line."""
+    last = trajectory.steps[-1].pretty if trajectory.steps else "without a step"
+    return f"{trajectory.trajectory_id}: {trajectory.stop_reason}, {last}"
 
 
 def show_one(trajectories: Sequence[Trajectory]) -> None:
-    """The longest run that ended well, step by step."""
-    shown = max(trajectories, key=lambda each: (each.completed, len(each.steps)))
+    """The longest run in which nothing went wrong, step by step."""
+    shown = max(
+        trajectories, key=lambda each: (each.completed, -each.n_tool_errors, len(each.steps))
+    )
     print(f"{shown.trajectory_id}: {shown.task['goal']}\n")
     for record in shown.steps:
         print(f"  {record.to_step().pretty()}")
@@ -132,23 +137,26 @@ def score(store: Path) -> int:
         sys.executable, "-m", "pytest", str(EVALS),
         "--looplet-store", str(store), "--looplet-gate=threshold",
         "--override-ini=addopts=", "--disable-socket", "-p", "no:cacheprovider",
-        "-q", "--no-header", "--tb=no",
+        "-q", "--no-header", "--tb=no", "-rN",
     ]  # fmt: skip
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def show_what_next(store: Path, cassettes: Path) -> None:
     """Where things lie, and what to type."""
-    there = os.path.relpath(store)
+    there, agent = os.path.relpath(store), os.path.relpath(EVALS.parent / "agent.py")
     print(
         f"""
 trajectories and scores   {there}/ (Parquet)
 recorded model calls      {os.path.relpath(cassettes)}/ (YAML)
 agent and evals           {os.path.relpath(EVALS.parent)}/
 
-Next: why did a run fail?      .venv/bin/python -m pytest {os.path.relpath(EVALS)} --looplet-store {there} -k weigh
-      the runs as data frames  notebooks/01_trajectories.ipynb
-      change the agent's SYSTEM_PROMPT and run make demo again: the replay names the word."""
+Next
+  why did a run fail?       .venv/bin/pytest {os.path.relpath(EVALS)} \\
+                              --looplet-store {there} -k weigh-d31-1
+  the runs as data frames   notebooks/01_trajectories.ipynb
+  is the replay honest?     change a word of SYSTEM_PROMPT in {agent}
+                            and run make demo again"""
     )
 
 

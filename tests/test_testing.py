@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from looplet.core.backend import AsyncLLMBackend, LLMBackend, NativeToolBackend, is_async, takes
+from looplet.core.backend import is_async, takes
 from looplet.core.messages import ChatMessage
+from looplet.core.protocols import AsyncLLMBackend, LLMBackend, NativeToolBackend
 from looplet.errors import LoopletError
 from looplet.testing import (
     AsyncMockLLMBackend,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from looplet.backends.openai import AsyncOpenAIBackend, OpenAIBackend
     from looplet.backends.profile import ModelProfile
     from looplet.backends.router import BackendRouter
-    from looplet.core.backend import AsyncLLMBackend, LLMBackend, NativeToolBackend
+    from looplet.core.protocols import AsyncLLMBackend, LLMBackend, NativeToolBackend
 
 __all__ = [
     "AsyncLLMBackend",
@@ -22,12 +22,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncLLMBackend": "looplet.core.backend",
+    "AsyncLLMBackend": "looplet.core.protocols",
     "AsyncOpenAIBackend": "looplet.backends.openai",
     "BackendRouter": "looplet.backends.router",
-    "LLMBackend": "looplet.core.backend",
+    "LLMBackend": "looplet.core.protocols",
     "ModelProfile": "looplet.backends.profile",
-    "NativeToolBackend": "looplet.core.backend",
+    "NativeToolBackend": "looplet.core.protocols",
     "OpenAIBackend": "looplet.backends.openai",
 }
 

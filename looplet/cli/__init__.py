@@ -1,4 +1,4 @@
-"""The command line: one module a command. Knows how to say things; leaves the doing to the rooms."""
+"""The command line: one module a command. Says things; the rooms do them."""
 
 from __future__ import annotations
 

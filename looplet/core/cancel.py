@@ -23,7 +23,7 @@ class CancelToken:
         self._children: WeakSet[CancelToken] = WeakSet()
         self._lock = threading.RLock()  # a signal handler may cancel too
         if isinstance(parent, CancelToken):
-            parent._adopt(self)
+            parent._adopt(self)  # noqa: SLF001 - its own kind
 
     def cancel(self) -> None:
         """Ask to stop. May be called from any thread, and again."""

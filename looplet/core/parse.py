@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 )
 _CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder(strict=False)
-DEEPEST = 400
+DEEPEST = 600
 """Brackets within brackets that are read; what is nested deeper is no call."""
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looplet.backends import BackendRouter, ModelProfile, OpenAIBackend
-from looplet.core.backend import NativeToolBackend, is_async, takes
+from looplet.core.backend import is_async, takes
+from looplet.core.protocols import NativeToolBackend
 from looplet.errors import BackendError, BackendRefused, LoopletError, UnknownBackend
 from looplet.testing import (
     AsyncMockLLMBackend,

@@ -114,7 +114,8 @@ def refilled(value):
     if isinstance(value, list):
         return [refilled(item) for item in value]
     if isinstance(value, set):
-        return set(reversed(list(value)))
+        backwards = list(value)[::-1]
+        return set(backwards)
     return value
 
 

@@ -99,14 +99,14 @@ def test_raw_newlines_and_tabs_inside_strings_are_kept():
     assert read('{"tool": "w", "args": {"text": "a\n\tb"}}') == [("w", {"text": "a\n\tb"})]
 
 
-@pytest.mark.parametrize("opening", ['{"a": %s}', "[%s]", "[{\"a\": %s}]"])
+@pytest.mark.parametrize("opening", ['{"a": %s}', "[%s]", '[{"a": %s}]'])
 def test_arguments_may_be_nested_200_levels_deep(opening):
     deep = "1"
     for _ in range(200):
         deep = opening % deep
     ((tool, args),) = read(f'So: {{"tool": "x", "args": {{"deep": {deep}}}}} end')
     assert tool == "x"
-    assert args == {"deep": json.loads(deep)} if opening != "[{\"a\": %s}]" else args
+    assert args == {"deep": json.loads(deep)} if opening != '[{"a": %s}]' else args
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,10 @@ def test_native_blocks_keep_their_id_and_the_text_beside_them():
             {"type": "tool_use", "id": "c2", "name": "stock", "input": {}},
         ]
     )
-    assert [(call.call_id, call.tool) for call in parsed.calls] == [("c1", "price"), ("c2", "stock")]
+    assert [(call.call_id, call.tool) for call in parsed.calls] == [
+        ("c1", "price"),
+        ("c2", "stock"),
+    ]
     assert parsed.calls[0].reasoning == "First the price."
     assert parsed.ids_given
 
@@ -178,6 +181,8 @@ def test_a_call_is_found_in_any_prose_around_it(before, args, after):
     assert read(f"{before}{call}{after}") == [("price", args)]
 
 
-@pytest.mark.parametrize("part", ["{", '{"', '{"a":', '{"a":{"a":', '[{"a":', '[{"a":1},', '{"tool":"'])
+@pytest.mark.parametrize(
+    "part", ["{", '{"', '{"a":', '{"a":{"a":', '[{"a":', '[{"a":1},', '{"tool":"']
+)
 def test_a_long_reply_that_closes_nothing_is_read_to_its_end(part):
     assert read(part * (200_000 // len(part)) + " " + CALL) in (PRICE, [])

@@ -141,7 +141,7 @@ def test_a_default_is_shown_if_json_has_a_form_for_it(default, shown):
 
 
 def test_a_hint_that_cannot_be_resolved_is_any_value_and_leaves_the_others():
-    def tool(a: int, b: Missing, c: list[Missing], d: "not a type!"): ...  # noqa: F821, F722, UP037
+    def tool(a: int, b: Missing, c: list[Missing], d: "not a type!"): ...  # noqa: F821, F722
 
     properties = schema_of_function(tool)["properties"]
     assert properties["a"] == {"type": "integer"}
@@ -167,7 +167,7 @@ typed = st.recursive(
 )
 
 
-def fits(value, hint):  # noqa: PLR0911 - one line a kind of type
+def fits(value, hint):
     """Whether a value is of a type, by the types' own rules."""
     origin, parts = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
     if origin is Union:

@@ -1,0 +1,37 @@
+"""The conversation as a native model sees it."""
+
+from __future__ import annotations
+
+from looplet.core.history import History
+from looplet.core.records import ToolCall
+
+
+def test_a_turn_is_a_call_and_its_answer():
+    history = History()
+    history.open("TASK")
+    history.reply_calls("thinking", [ToolCall("price", {"a": 1, "__theory__": "t"}, call_id="c1")])
+    history.answer("c1", "0.4")
+    opening, asked, answered = history.messages()
+    assert opening.to_dict() == {"role": "user", "content": "TASK"}
+    assert asked.to_dict()["calls"] == [{"id": "c1", "name": "price", "input": {"a": 1}}]
+    assert answered.to_dict() == {"role": "tool", "content": "0.4", "call_id": "c1"}
+
+
+def test_what_was_sent_is_sent_again_as_the_same_objects():
+    history = History()
+    history.open("TASK")
+    before = history.messages()
+    history.say("more")
+    history.reply_text("words")
+    assert all(one is other for one, other in zip(before, history.messages(), strict=False))
+    history.open("TASK")
+    assert history.messages()[0] is before[0]
+
+
+def test_characters_are_counted_as_messages_come():
+    history = History()
+    history.open("12345")
+    history.open("123")
+    history.say("67")
+    history.reply_calls("8", [ToolCall("ab", {})])
+    assert history.chars == 3 + 2 + 1 + len("ab") + len("{}")
