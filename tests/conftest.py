@@ -1,3 +1,34 @@
-"""What all tests share."""
+"""What every test may use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_demo(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """The demo in a process of its own, after a line of code that changes something."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); {before}\n"
+        "import demo; sys.exit(demo.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=100
+    )
+
+
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that the demo writes, with its scores."""
+    folder = tmp_path_factory.mktemp("demo") / "store"
+    ran = run_demo("--store", str(folder))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder

@@ -155,12 +155,7 @@ def accept_edit(path: str | os.PathLike[str]) -> int:
     """
     place = Path(path)
     sealed = persister.reseal(persister.read(place), place)
-    candidate = place.with_name(f".{place.name}.{os.getpid()}.edited")
-    persister.write_whole(candidate, sealed)
-    try:
-        count = verify(candidate)
-    finally:
-        candidate.unlink()
+    count = verify(place, sealed)
     persister.write_whole(place, sealed)
     return count
 

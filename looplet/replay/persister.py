@@ -47,12 +47,14 @@ class Serializer:
 class Persister:
     """The hook by which vcrpy finds and keeps a cassette."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: bytes | None = None) -> None:
+        self._data = data
+        """What is read instead of the file, to try content before it is written."""
         self.content_hash: str | None = None
 
     def load_cassette(self, path: str, serializer: object) -> tuple[Any, ...]:
         """Read a file, or raise ``CassetteMissing``, ``CassetteDamaged`` or ``CassetteError``."""
-        data = read(path)
+        data = read(path) if self._data is None else self._data
         text, count = check(data, path)
         try:
             requests, responses, *metadata = _vcr.from_text(text, serializer)

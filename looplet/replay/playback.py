@@ -23,9 +23,9 @@ from looplet.replay.serializer import restored
 class Player:
     """Hands out recorded answers by (lane, key, ordinal). Threads may share it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: bytes | None = None) -> None:
         self.path = path
-        self.persister = Persister()
+        self.persister = Persister(data)
         self._tape, metadata = _vcr.load_tape(
             str(path), serializer=Serializer(), persister=self.persister
         )
@@ -126,9 +126,9 @@ def _address(uri: str) -> tuple[str, Method]:
     return unquote(lane, errors="surrogatepass"), cast("Method", method)
 
 
-def verify(path: Path) -> int:
-    """Rebuild every request of a cassette and compare its key; how many there are.
+def verify(path: Path, data: bytes) -> int:
+    """Rebuild every request of what is to be the cassette ``path``; how many there are.
 
     Raises ``CassetteMissing``, ``CassetteDamaged`` or ``CassetteError``.
     """
-    return len(Player(path))
+    return len(Player(path, data))
