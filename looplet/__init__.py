@@ -43,10 +43,16 @@ if TYPE_CHECKING:
     from looplet.core.state import DefaultState
     from looplet.core.tools import ToolContext, ToolSpec, tool
     from looplet.core.validation import suggest_similar
-    from looplet.errors import LLMResponsesExhausted, ToolValidationError
+    from looplet.errors import LLMResponsesExhausted, NotEvaluable, ToolValidationError
     from looplet.evals import EvalContext, EvalResult, eval_discover, eval_mark
     from looplet.testing import AsyncMockLLMBackend, MockLLMBackend
-    from looplet.trajectory import LLMCall, StepRecord, Trajectory, TrajectoryRecorder
+    from looplet.trajectory import (
+        LLMCall,
+        StepRecord,
+        Trajectory,
+        TrajectoryRecorder,
+        TrajectoryStore,
+    )
 
 __version__ = "0.1.0"
 
@@ -66,10 +72,10 @@ _ROOMS = {
     "looplet.core.state": "DefaultState",
     "looplet.core.tools": "ToolContext ToolSpec tool",
     "looplet.core.validation": "suggest_similar",
-    "looplet.errors": "LLMResponsesExhausted ToolValidationError",
+    "looplet.errors": "LLMResponsesExhausted NotEvaluable ToolValidationError",
     "looplet.evals": "EvalContext EvalResult eval_discover eval_mark",
     "looplet.testing": "AsyncMockLLMBackend MockLLMBackend",
-    "looplet.trajectory": "LLMCall StepRecord Trajectory TrajectoryRecorder",
+    "looplet.trajectory": "LLMCall StepRecord Trajectory TrajectoryRecorder TrajectoryStore",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
@@ -106,6 +112,7 @@ __all__ = [
     "MockLLMBackend",
     "ModelProfile",
     "NativeToolBackend",
+    "NotEvaluable",
     "OpenAIBackend",
     "SessionLog",
     "StaticMemorySource",
@@ -120,6 +127,7 @@ __all__ = [
     "ToolValidationError",
     "Trajectory",
     "TrajectoryRecorder",
+    "TrajectoryStore",
     "Usage",
     "__version__",
     "async_composable_loop",

@@ -18,7 +18,9 @@
     ├── StoreError                               a trajectory dataset cannot be used
     │   ├── StoreDamaged         (ValueError)    a part file is not what was written
     │   └── UnknownSchema        (ValueError)    written by a looplet this one does not know
-    └── EvalError                                an eval cannot be collected or run
+    ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
+    ├── EvalError                                an eval cannot be collected or run
+    └── NotEvaluable                             an eval's own word: there is nothing to judge
 
     Divergence                   (BaseException) a replay asked for what was not recorded
 
@@ -114,3 +116,14 @@ class UnknownSchema(StoreError, ValueError):
 
 class EvalError(LoopletError):
     """An eval cannot be collected or run."""
+
+
+class RecorderReused(LoopletError, RuntimeError):
+    """A recorder that has a run in it was handed another."""
+
+
+class NotEvaluable(LoopletError):
+    """What an eval needs is not in the run, so there is nothing to judge; never a score of 0.
+
+    An eval raises it: ``raise NotEvaluable("the task has no expected price")``.
+    """

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import ChatServer
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,3 +34,11 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = run_demo("--store", str(folder))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return folder
+
+
+@pytest.fixture
+def server():
+    """A real server on loopback that speaks Chat Completions."""
+    chat = ChatServer()
+    yield chat
+    chat.close()

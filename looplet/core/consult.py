@@ -118,7 +118,8 @@ def tell_now(run: Run) -> Callable[..., None]:
 def _understand(
     run: Run, value: object, slot: str, hook: str, *, from_event: bool = False
 ) -> Phase[HookDecision | None]:
-    decision = read_decision(value, slot=slot, hook=hook)
+    method = f"on_event ({slot})" if from_event else slot
+    decision = read_decision(value, slot=slot, hook=hook, method=method)
     if decision is None:
         return None
     warn_unhonoured(decision, slot=slot, hook=hook, told=run.told)

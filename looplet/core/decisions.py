@@ -124,10 +124,13 @@ HONOURED: Mapping[str, frozenset[str]] = {
 """Which fields of a decision a slot honours; other slots honour none."""
 
 
-def read_decision(value: object, *, slot: str, hook: str) -> HookDecision | None:
+def read_decision(
+    value: object, *, slot: str, hook: str, method: str | None = None
+) -> HookDecision | None:
     """What a hook returned, as a decision; ``None`` if it wants nothing.
 
-    Raises ``TypeError``, naming hook and slot, for a value that the slot has no meaning for.
+    Raises ``TypeError``, naming hook and slot, for a value that the slot has no meaning for;
+    ``method`` names the hook's method where it is not called like the slot.
 
     >>> read_decision("not yet", slot="check_done", hook="Checker").block
     'not yet'
@@ -139,8 +142,8 @@ def read_decision(value: object, *, slot: str, hook: str) -> HookDecision | None
     decision = _read_plain(value, slot, hook)
     if decision is _UNREADABLE:
         raise TypeError(
-            f"{hook}.{slot} returned {type(value).__name__} {value!r:.60}, which has no meaning "
-            "there; return None or a HookDecision"
+            f"{hook}.{method or slot} returned {type(value).__name__} {value!r:.60}, which has no "
+            "meaning there; return None or a HookDecision"
         )
     return decision
 

@@ -6,7 +6,7 @@ drivers in ``loop`` do that and send the answers back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from looplet.core.asking import Failure, ask, unreadable
 from looplet.core.codec import digest
@@ -14,6 +14,7 @@ from looplet.core.consult import call_hook, consult, emit
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.dispatching import Turn, record_step, run_calls
 from looplet.core.events import LifecycleEvent
+from looplet.core.listeners import Bound
 from looplet.core.parse import ParsedReply
 from looplet.core.records import Step, ToolCall, ToolError
 from looplet.core.registry import refused
@@ -42,21 +43,33 @@ def finish(run: Run, reason: str) -> Turn:
     """
     run.stop(reason)
     put(run.state, "_stop_reason", run.stop_reason)
-    if run.done_step is not None:
-        yield from _announce_done(run)
-    yield from emit(
-        run, LifecycleEvent.STOP, run.listeners.on_event, termination_reason=run.stop_reason
-    )
     first: BaseException | None = None
-    for bound in run.listeners.on_loop_end:
+    for ending in _endings(run):
         try:
-            args = (run.state, run.log, run.context, run.llm)
-            calls = yield from call_hook(bound, "on_loop_end", *args)
-            run.llm_calls += calls if isinstance(calls, int) else 0
+            yield from ending
         except BaseException as error:  # noqa: BLE001 - raised below, when all were called
             first = first or error
     if first is not None:
         raise first
+
+
+def _endings(run: Run) -> Iterator[Turn]:
+    if run.done_step is not None:
+        yield _announce_done(run)
+    yield _tell_stop(run)
+    for bound in run.listeners.on_loop_end:
+        yield _end_hook(run, bound)
+
+
+def _tell_stop(run: Run) -> Turn:
+    listeners, reason = run.listeners.on_event, run.stop_reason
+    yield from emit(run, LifecycleEvent.STOP, listeners, termination_reason=reason)
+
+
+def _end_hook(run: Run, bound: Bound) -> Turn:
+    args = (run.state, run.log, run.context, run.llm)
+    calls = yield from call_hook(bound, "on_loop_end", *args)
+    run.llm_calls += calls if isinstance(calls, int) else 0
 
 
 def _begin(run: Run) -> Turn:

@@ -181,8 +181,9 @@ def _calls_of(value: JSON) -> tuple[ToolCall, ...]:
 
 
 def _several(items: list[JSON], theory: str) -> tuple[ToolCall, ...]:
-    calls = [_single(item, theory) if isinstance(item, dict) else None for item in items]
-    return tuple(call for call in calls if call) if all(calls) else ()
+    """The calls among the items; one that is no call takes nothing from the others."""
+    calls = (_single(item, theory) for item in items if isinstance(item, dict))
+    return tuple(call for call in calls if call is not None)
 
 
 def _single(value: Mapping[str, JSON], theory: str) -> ToolCall | None:

@@ -13,19 +13,12 @@ from typing import Any
 
 from looplet.core.codec import JSON, to_jsonable
 from looplet.core.records import escape_controls
-from looplet.errors import EvalError, LoopletError
+from looplet.errors import EvalError
 
 PASSING_SCORE = 0.5
 PASSING_LABELS = frozenset({"pass", "correct", "yes"})
 SCORE_KEYS = ("score", "f1", "accuracy", "overall")
 """Keys of a returned dict that may hold its score; the first that is present does."""
-
-
-class NotEvaluable(LoopletError):
-    """What an eval needs is not in the run, so there is nothing to judge; never a score of 0.
-
-    An eval raises it: ``raise NotEvaluable("the task has no expected price")``.
-    """
 
 
 class Outcome(str, Enum):

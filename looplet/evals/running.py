@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from looplet.core.records import escape_controls
+from looplet.errors import NotEvaluable
 from looplet.evals.context import EvalContext
 from looplet.evals.marks import mark_of, wants_judge
-from looplet.evals.results import EvalResult, NotEvaluable, Outcome
+from looplet.evals.results import EvalResult, Outcome
 
 Clock = Callable[[], float]
 

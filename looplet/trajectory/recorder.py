@@ -12,7 +12,7 @@ from looplet import __version__
 from looplet.core.codec import JSON
 from looplet.core.records import Step
 from looplet.core.runtime import Runtime
-from looplet.errors import LoopletError
+from looplet.errors import RecorderReused
 from looplet.trajectory.model import LLMCall, StepRecord, Trajectory, first_link, next_link
 from looplet.trajectory.recording import (
     AsyncRecordingLLMBackend,
@@ -23,10 +23,6 @@ from looplet.trajectory.recording import (
 
 _BROKEN = ("error", "interrupted")
 """Stop reasons of runs that an exception ended."""
-
-
-class RecorderReused(LoopletError, RuntimeError):
-    """A recorder that has a run in it was handed another."""
 
 
 class TrajectoryRecorder:
@@ -148,6 +144,7 @@ class TrajectoryRecorder:
         trajectory.ended_at = self._now()
         trajectory.stop_reason = getattr(state, "_stop_reason", None)
         trajectory.final_output = _final_output(trajectory)
+        trajectory.metadata["session_log_text"] = session_log.render() if session_log else ""
         trajectory.error = _error_of(trajectory)
         self._note_model()
 

@@ -1,128 +1,14 @@
-"""A real server on loopback that speaks Chat Completions, and misbehaves when told to."""
+"""Nothing of the machine's own environment reaches a backend."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import socket
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.servers import Answer, completion
 
-@dataclass
-class Answer:
-    """What the server sends back; ``drop`` closes the connection after so many bytes."""
-
-    status: int = 200
-    body: object = None
-    headers: dict = field(default_factory=dict)
-    drop: int | None = None
-    wait: threading.Event | None = None
-    content_type: str = "application/json"
-
-
-def completion(
-    content="ok", *, calls=None, finish_reason="stop", usage=(7, 3), model="m", **message
-):
-    """The body of a chat completion; ``calls`` are (id, name, arguments)."""
-    body = {"role": "assistant", "content": content, **message}
-    if calls is not None:
-        body["tool_calls"] = [
-            {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
-            for id_, name, arguments in calls
-        ]
-    out = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [{"index": 0, "message": body, "finish_reason": finish_reason}],
-    }
-    if usage is not None:
-        sent, received = usage
-        out["usage"] = {
-            "prompt_tokens": sent,
-            "completion_tokens": received,
-            "total_tokens": sent + received,
-        }
-    return out
-
-
-class ChatServer:
-    """``answer(body)`` makes each answer; ``bodies`` and ``headers`` hold what was asked."""
-
-    def __init__(self):
-        self.bodies, self.headers = [], []
-        self.answer = lambda _body: Answer(body=completion())
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def says(self, *answers):
-        """Give these answers in turn, the last one for ever."""
-        left = [each if isinstance(each, Answer) else Answer(body=each) for each in answers]
-        self.answer = lambda _body: left.pop(0) if len(left) > 1 else left[0]
-
-    def close(self):
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-    def _handler(server):  # `self` is the handler below
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                server.bodies.append(body)
-                server.headers.append(self.headers)
-                with contextlib.suppress(ConnectionError):  # the client did not wait
-                    self._send(server.answer({**body, "path": self.path}))
-
-            def _send(self, answer):
-                if answer.wait is not None:
-                    answer.wait.wait(30)
-                raw = (
-                    answer.body
-                    if isinstance(answer.body, bytes)
-                    else json.dumps(answer.body).encode()
-                )
-                if answer.drop == 0:
-                    self._hang_up()
-                    return
-                self.send_response(answer.status)
-                headers = {"content-type": answer.content_type, **answer.headers}
-                for name, value in {**headers, "content-length": str(len(raw))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(raw[: answer.drop])
-                if answer.drop is not None:
-                    self._hang_up()
-
-            def _hang_up(self):
-                self.close_connection = True
-                self.wfile.flush()
-                self.connection.shutdown(socket.SHUT_RDWR)
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
-
-
-@pytest.fixture
-def server():
-    chat = ChatServer()
-    yield chat
-    chat.close()
+__all__ = ["Answer", "completion"]
 
 
 @pytest.fixture

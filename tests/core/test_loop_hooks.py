@@ -428,3 +428,15 @@ def test_the_sync_loop_refuses_an_awaitable_that_a_plain_hook_returned():
     sly = hook(pre_prompt=lambda *args: later())
     with pytest.raises(TypeError, match=r"Given\.pre_prompt"):
         next(composable_loop(MockLLMBackend([DONE]), tools=shop(), hooks=[sly]))
+
+
+def test_a_wrong_value_from_on_event_names_the_method_and_spares_no_ending(drive):
+    ended = []
+    hooks = [
+        hook(on_event=lambda payload: "text"),
+        hook(on_loop_end=lambda *args: ended.append(1)),
+    ]
+    ran = drive(drive.text([DONE]), tools=shop(), hooks=hooks)
+    assert isinstance(ran.error, TypeError)
+    assert "Given.on_event" in str(ran.error)
+    assert ended == [1]

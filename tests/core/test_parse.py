@@ -186,3 +186,8 @@ def test_a_call_is_found_in_any_prose_around_it(before, args, after):
 )
 def test_a_long_reply_that_closes_nothing_is_read_to_its_end(part):
     assert read(part * (200_000 // len(part)) + " " + CALL) in (PRICE, [])
+
+
+def test_an_item_that_is_no_call_takes_nothing_from_the_calls_beside_it():
+    reply = '{"tools": [{"tool": "a", "args": {}}, {"note": 1}, "x", {"tool": "b", "args": {}}]}'
+    assert [call.tool for call in parse_reply(reply).calls] == ["a", "b"]

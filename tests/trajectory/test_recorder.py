@@ -21,6 +21,7 @@ from looplet import (
 from looplet.core.messages import ChatMessage
 from looplet.core.records import Step, ToolCall, ToolResult
 from looplet.core.runtime import Runtime
+from looplet.errors import RecorderReused
 from looplet.testing import (
     AsyncMockLLMBackend,
     AsyncScriptedToolBackend,
@@ -29,7 +30,6 @@ from looplet.testing import (
 )
 from looplet.trajectory import TrajectoryRecorder, TrajectoryStore
 from looplet.trajectory.model import chain, first_difference
-from looplet.trajectory.recorder import RecorderReused
 
 
 @dataclass
