@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from looplet.core.backend import Block, Reply
 from looplet.core.codec import JSON
+from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method, ModelRequest
-from looplet.core.usage import CallOutcome, LastCall
 from looplet.core.wrapping import request_of
 from looplet.errors import LLMResponsesExhausted
 

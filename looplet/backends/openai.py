@@ -28,8 +28,8 @@ from looplet.backends.openai_messages import (
 )
 from looplet.core.backend import Block
 from looplet.core.codec import JSON
+from looplet.core.lastcall import LastCall
 from looplet.core.messages import ChatMessage, Method, ModelRequest
-from looplet.core.usage import LastCall
 from looplet.core.wrapping import request_of
 from looplet.errors import (
     BackendError,

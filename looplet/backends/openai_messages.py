@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from looplet.core.backend import Block
 from looplet.core.codec import JSON, to_jsonable
+from looplet.core.lastcall import CallOutcome
 from looplet.core.messages import CallRequest, ChatMessage, ModelRequest
 from looplet.core.records import new_id
-from looplet.core.usage import CallOutcome
 from looplet.errors import BackendError
 
 STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "stop": "end_turn"}

@@ -14,8 +14,9 @@ from looplet.backends.profile import DEFAULT_NAME, Backends, ModelProfile, profi
 from looplet.core.backend import Reply, is_async, only_taken, takes
 from looplet.core.codec import JSON
 from looplet.core.failures import describe, is_overflow, status_of
+from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method
-from looplet.core.usage import CallOutcome, LastCall, count_tokens
+from looplet.core.usage import count_tokens
 from looplet.core.wrapping import request_of
 from looplet.errors import BackendError, RunCancelled, UnknownBackend
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from looplet.core.validation import suggest_similar
@@ -33,27 +32,30 @@ class Bound(NamedTuple):
     method: Callable[..., Any]
 
 
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Listeners:
-    """Every hook's methods, by slot, in the order of the hooks."""
+    """Every hook's methods, by slot, in the order of the hooks. Never changed."""
 
-    pre_loop: tuple[Bound, ...] = ()
-    pre_prompt: tuple[Bound, ...] = ()
-    build_briefing: tuple[Bound, ...] = ()
-    build_prompt: tuple[Bound, ...] = ()
-    pre_dispatch: tuple[Bound, ...] = ()
-    check_permission: tuple[Bound, ...] = ()
-    post_dispatch: tuple[Bound, ...] = ()
-    check_done: tuple[Bound, ...] = ()
-    should_stop: tuple[Bound, ...] = ()
-    on_loop_end: tuple[Bound, ...] = ()
-    on_event: tuple[Bound, ...] = ()
-    before_tool: tuple[Bound, ...] = ()
+    pre_loop: tuple[Bound, ...]
+    pre_prompt: tuple[Bound, ...]
+    build_briefing: tuple[Bound, ...]
+    build_prompt: tuple[Bound, ...]
+    pre_dispatch: tuple[Bound, ...]
+    check_permission: tuple[Bound, ...]
+    post_dispatch: tuple[Bound, ...]
+    check_done: tuple[Bound, ...]
+    should_stop: tuple[Bound, ...]
+    on_loop_end: tuple[Bound, ...]
+    on_event: tuple[Bound, ...]
+    before_tool: tuple[Bound, ...]
     """``on_event`` of the hooks without ``pre_dispatch``."""
-    after_tool: tuple[Bound, ...] = ()
+    after_tool: tuple[Bound, ...]
     """``on_event`` of the hooks without ``post_dispatch``."""
-    done_takes_call: frozenset[int] = frozenset()
+    done_takes_call: frozenset[int]
     """Places in ``check_done`` whose method takes ``tool_call=``."""
+
+    def __init__(self, *, done_takes_call: frozenset[int], **slots: tuple[Bound, ...]) -> None:
+        self.done_takes_call = done_takes_call
+        self.__dict__.update(slots)
 
 
 def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:

@@ -18,11 +18,9 @@ _ARGUMENT_KEYS = ("args", "input", "parameters", "arguments")
 _REASONING_KEYS = ("reasoning", "thinking", "thought")
 _OWN_KEYS = frozenset({"tool", "theory", *_REASONING_KEYS})
 """What is no argument where arguments stand beside ``tool``; a ``name`` there is one."""
-_OPENING = re.compile(r"\{(?=\s*\")|\[(?=\s*\{)")
-_TOKEN = re.compile(
-    r'[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?P<unfinished>")',
-    re.DOTALL,
-)
+_OPENING = r"\{(?=\s*\")|\[(?=\s*\{)"
+_MARKS = r'(?s)[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?P<unfinished>")'
+"""Patterns are compiled, and kept, by their first use."""
 _CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder(strict=False)
 DEEPEST = 600
@@ -102,7 +100,7 @@ def _values_in(text: str) -> Iterator[JSON]:
     spans: dict[int, _Span] = {}
     broken: dict[int, int] = {}
     read_to = 0
-    for opening in _OPENING.finditer(text):
+    for opening in re.finditer(_OPENING, text):
         start = opening.start()
         if start < read_to:
             continue
@@ -136,7 +134,7 @@ def _spans_from(text: str, start: int) -> dict[int, _Span]:
     spans: dict[int, _Span] = {}
     still_open: list[int] = []
     heights: list[int] = []
-    for token in _TOKEN.finditer(text, start):
+    for token in re.compile(_MARKS).finditer(text, start):
         place = token.start()
         mark = text[place]
         if mark in _CLOSING:

@@ -21,8 +21,9 @@ _TYPE_NAMES = {
     "float": "number", "number": "number", "bool": "boolean", "boolean": "boolean",
     "list": "array", "array": "array", "dict": "object", "object": "object",
 }  # fmt: skip
-_OPTIONAL = re.compile(r"\s*\(optional\)\s*", re.IGNORECASE)
-_TYPED = re.compile(r"([A-Za-z]+)\s*(?:\((.*)\)|[:\-,(]\s*(.*))?\Z", re.DOTALL)
+_OPTIONAL = r"(?i)\s*\(optional\)\s*"
+_TYPED = r"(?s)([A-Za-z]+)\s*(?:\((.*)\)|[:\-,(]\s*(.*))?\Z"
+"""Patterns are compiled, and kept, by their first use."""
 
 
 @dataclass
@@ -260,7 +261,7 @@ def _expand(shorthand: Mapping[str, JSON]) -> Schema:
             required.append(name)
             continue
         text = str(value)
-        optional = _OPTIONAL.match(text)
+        optional = re.match(_OPTIONAL, text)
         if not optional:
             required.append(name)
         properties[name] = _expand_text(text[optional.end() :] if optional else text)
@@ -268,7 +269,7 @@ def _expand(shorthand: Mapping[str, JSON]) -> Schema:
 
 
 def _expand_text(text: str) -> Schema:
-    typed = _TYPED.match(text.strip())
+    typed = re.match(_TYPED, text.strip())
     kind = _TYPE_NAMES.get(typed.group(1).lower()) if typed else None
     if typed is None or kind is None:
         return (

@@ -11,7 +11,7 @@ import looplet.errors
 from looplet.core.backend import Reply
 from looplet.core.codec import JSON
 from looplet.core.failures import status_of
-from looplet.core.usage import CallOutcome
+from looplet.core.lastcall import CallOutcome
 from looplet.errors import BackendError, BackendRefused
 from looplet.replay.serializer import restored, storable
 

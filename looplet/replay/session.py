@@ -11,8 +11,8 @@ from typing import Any
 
 from looplet.core.backend import Reply, takes
 from looplet.core.codec import JSON
+from looplet.core.lastcall import LastCall
 from looplet.core.messages import Method
-from looplet.core.usage import LastCall
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper, request_of
 from looplet.errors import CassetteError
 from looplet.replay.outcomes import stored_failure, stored_reply
