@@ -22,7 +22,7 @@ demo: $(READY)  ## replay the recorded runs, store them as Parquet and score the
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## the default test run
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: static test  ## format, lint, types, layers, tests
 

@@ -5,10 +5,10 @@ Names are found when they are first used, so that ``import looplet`` loads nothi
 
 from __future__ import annotations
 
+from looplet.lazy import lazy_names
+
 TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this module
 if TYPE_CHECKING:
-    from typing import Any
-
     from looplet.backends import (
         AsyncOpenAIBackend,
         BackendRouter,
@@ -140,19 +140,4 @@ __all__ = [
     "tools_from",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load the module that a public name lives in."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'looplet' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Every public name, loaded or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

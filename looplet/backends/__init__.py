@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from looplet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from looplet.backends.openai import AsyncOpenAIBackend, OpenAIBackend
@@ -21,24 +22,15 @@ __all__ = [
     "OpenAIBackend",
 ]
 
-_HOMES = {
-    "AsyncLLMBackend": "looplet.core.protocols",
-    "AsyncOpenAIBackend": "looplet.backends.openai",
-    "BackendRouter": "looplet.backends.router",
-    "LLMBackend": "looplet.core.protocols",
-    "ModelProfile": "looplet.backends.profile",
-    "NativeToolBackend": "looplet.core.protocols",
-    "OpenAIBackend": "looplet.backends.openai",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AsyncLLMBackend": "looplet.core.protocols",
+        "AsyncOpenAIBackend": "looplet.backends.openai",
+        "BackendRouter": "looplet.backends.router",
+        "LLMBackend": "looplet.core.protocols",
+        "ModelProfile": "looplet.backends.profile",
+        "NativeToolBackend": "looplet.core.protocols",
+        "OpenAIBackend": "looplet.backends.openai",
+    },
+)

@@ -5,8 +5,9 @@ Names are found when they are first used, so that pytest starts without them.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from looplet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from looplet.errors import NotEvaluable
@@ -17,22 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["EvalContext", "EvalResult", "NotEvaluable", "eval_discover", "eval_mark"]
 
-_MODULES = {
-    "EvalContext": "looplet.evals.context",
-    "EvalResult": "looplet.evals.results",
-    "NotEvaluable": "looplet.errors",
-    "eval_discover": "looplet.evals.discovery",
-    "eval_mark": "looplet.evals.marks",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "EvalContext": "looplet.evals.context",
+        "EvalResult": "looplet.evals.results",
+        "NotEvaluable": "looplet.errors",
+        "eval_discover": "looplet.evals.discovery",
+        "eval_mark": "looplet.evals.marks",
+    },
+)

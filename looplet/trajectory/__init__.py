@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from looplet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from looplet.trajectory.model import LLMCall as LLMCall
@@ -12,23 +13,15 @@ if TYPE_CHECKING:
     from looplet.trajectory.recorder import TrajectoryRecorder as TrajectoryRecorder
     from looplet.trajectory.store import TrajectoryStore as TrajectoryStore
 
-_HOMES = {
-    "LLMCall": "model",
-    "StepRecord": "model",
-    "Trajectory": "model",
-    "TrajectoryRecorder": "recorder",
-    "TrajectoryStore": "store",
-}
 __all__ = ["LLMCall", "StepRecord", "Trajectory", "TrajectoryRecorder", "TrajectoryStore"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "LLMCall": "looplet.trajectory.model",
+        "StepRecord": "looplet.trajectory.model",
+        "Trajectory": "looplet.trajectory.model",
+        "TrajectoryRecorder": "looplet.trajectory.recorder",
+        "TrajectoryStore": "looplet.trajectory.store",
+    },
+)
