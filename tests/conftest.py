@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drivers import DRIVERS, Clock
 from tests.servers import ChatServer
 
 pytest_plugins = ["pytester"]
@@ -42,3 +43,15 @@ def server():
     chat = ChatServer()
     yield chat
     chat.close()
+
+
+@pytest.fixture(params=DRIVERS.values(), ids=DRIVERS.keys())
+def drive(request: pytest.FixtureRequest):
+    """Each driver of the loop in turn, behind one face: ``drive(llm, tools=..., ...)``."""
+    return request.param
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that passes only when somebody pauses."""
+    return Clock()

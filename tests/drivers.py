@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from looplet import DefaultState, LoopConfig, async_composable_loop, composable_loop
 from looplet.core.runtime import Runtime
 from looplet.testing import (
@@ -99,11 +97,6 @@ def _state(keywords: dict[str, Any]) -> DefaultState:
     return DefaultState(max_steps=keywords.get("max_steps") or config.max_steps)
 
 
-@pytest.fixture(params=[Sync(), Async(), AsyncOverSync()], ids=["sync", "async", "threads"])
-def drive(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @dataclass
 class Clock:
     """Time that passes only when somebody pauses."""
@@ -120,6 +113,4 @@ class Clock:
         return Runtime(now=lambda: self.seconds, perf=lambda: self.seconds, sleep=self.sleep)
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+DRIVERS = {"sync": Sync(), "async": Async(), "threads": AsyncOverSync()}
