@@ -10,7 +10,7 @@ from looplet.core.consult import Phase, consult, emit, first_text
 from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
 from looplet.core.effects import AskModel, ModelReply, Pause
 from looplet.core.events import LifecycleEvent
-from looplet.core.failures import describe, is_permanent, tool_error
+from looplet.core.failures import describe, is_overflow, is_permanent, tool_error
 from looplet.core.messages import ChatMessage, ModelRequest
 from looplet.core.parse import ParsedReply, parse_reply
 from looplet.core.prompt import (
@@ -21,6 +21,7 @@ from looplet.core.prompt import (
     text_prompt,
 )
 from looplet.core.records import ErrorKind, ToolError
+from looplet.core.recovery import is_too_long, recover
 from looplet.core.run import Run, sampling_keywords, tools_chars
 from looplet.core.session import facts_of
 from looplet.core.usage import tokens_of
@@ -59,7 +60,14 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
         return None
     request = yield from build_request(run, briefing)
     _keep_prompt(run, request.prompt)
+    while is_too_long(run, request) and (yield from recover(run)):
+        request = yield from rebuild_request(run, request, briefing)
     answer = yield from put_question(run, request, "reasoning")
+    while isinstance(answer, Failure) and is_overflow(answer.error):
+        if not (yield from recover(run)):
+            break
+        request = yield from rebuild_request(run, request, briefing)
+        answer = yield from put_question(run, request, "reasoning")
     if not isinstance(answer, ModelReply):
         return answer
     return (yield from read_or_repair(run, request, answer))
@@ -106,6 +114,14 @@ def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
         max_tokens=run.config.max_tokens,
         temperature=run.config.temperature,
     )
+
+
+def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[ModelRequest]:
+    """Build the same request of what is shorter by now."""
+    if run.history is not None:
+        return replace(request, messages=run.history.messages())
+    prompt = yield from _text_prompt(run, briefing)
+    return replace(request, prompt=prompt)
 
 
 def put_question(

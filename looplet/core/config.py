@@ -46,6 +46,12 @@ class LoopConfig:
     cancel_token: CancelToken | None = None
     router: Any = None
     """``.select(purpose=…)`` picks the backend of each call."""
+    compact_service: Any = None
+    """Makes later prompts shorter when a hook asks for it; ``None``: the newest turns are kept."""
+    reactive_recovery: bool = True
+    """Make a prompt shorter, and ask again, when it is too long for the model."""
+    context_window: int = 128_000
+    """Tokens that the model can read."""
     output_schema: Mapping[str, JSON] | None = None
     """JSON Schema of the done-call's arguments."""
     acceptance_criteria: Sequence[str] | None = None

@@ -49,6 +49,9 @@ class Conversation:
 
     def __init__(self, messages: Iterable[Message] | None = None) -> None:
         self.messages: list[Message] = list(messages or ())
+        self._counted = 0
+        """How many messages are in ``_chars``, so that none is counted again each turn."""
+        self._chars = 0
 
     def append(self, message: Message) -> None:
         """Add a message at the end."""
@@ -62,9 +65,23 @@ class Conversation:
         """The conversation as text, one line a message."""
         return "\n".join(f"{message.role.value}: {message.content}" for message in self.messages)
 
+    def revise(self, messages: Iterable[Message]) -> None:
+        """Put other messages in the place of all; what earlier ones said is counted no more."""
+        self.messages = list(messages)
+        self._counted = self._chars = 0
+
     def token_estimate(self) -> int:
-        """Tokens, estimated as a quarter of the characters."""
-        return sum(len(message.content) for message in self.messages) // 4
+        """Tokens, estimated as a quarter of the characters.
+
+        Only what was appended since the last estimate is counted, so that asking each turn costs
+        the same however long the run; change messages by ``revise``.
+        """
+        if self._counted > len(self.messages):
+            self._counted = self._chars = 0
+        new = self.messages[self._counted :]
+        self._chars += sum(len(message.content) for message in new)
+        self._counted = len(self.messages)
+        return self._chars // 4
 
     def serialize(self) -> dict[str, JSON]:
         """The conversation as JSON."""

@@ -102,11 +102,12 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
             text,
             tool_call=call,
             tool_result=result,
+            metadata={"step": step.number},
             timestamp=config.runtime.now(),
         )
     )
     if run.history is not None:
-        run.history.answer(call.call_id, text)
+        run.history.answer(call.call_id, text, step=step.number)
     return step
 
 

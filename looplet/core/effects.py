@@ -58,4 +58,12 @@ class Pause:
     seconds: float
 
 
-Effect: TypeAlias = Step | AskModel | RunTools | Await | Pause
+@dataclass(slots=True, eq=False, repr=False)
+class Compact:
+    """Call a compaction service, which may ask a model; the answer is its outcome."""
+
+    service: Any
+    keywords: Mapping[str, Any]
+
+
+Effect: TypeAlias = Step | AskModel | RunTools | Await | Pause | Compact

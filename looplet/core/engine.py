@@ -17,6 +17,7 @@ from looplet.core.events import LifecycleEvent
 from looplet.core.listeners import Bound
 from looplet.core.parse import ParsedReply
 from looplet.core.records import Step, ToolCall, ToolError
+from looplet.core.recovery import compact_if_asked
 from looplet.core.registry import refused
 from looplet.core.run import Run, put
 
@@ -82,6 +83,8 @@ def _turn(run: Run) -> Turn:
     put(run.state, "step_context", {})
     run.named_unrun = False
     entities: list[str] = []
+    if run.listeners.should_compact:
+        yield from compact_if_asked(run)
     answer = yield from ask(run)
     if answer is None or run.stop_reason is not None:
         return

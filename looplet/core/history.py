@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ToolCall, is_dunder
+from looplet.core.show import cut
 
 
 class History:
@@ -23,6 +25,8 @@ class History:
 
     def __init__(self) -> None:
         self._messages: list[ChatMessage] = []
+        self._steps: list[int | None] = []
+        """Beside each message the number of the step whose result it is, if it is one."""
         self.chars = 0
         """Characters of all messages, kept so that nobody has to count them again."""
 
@@ -52,16 +56,68 @@ class History:
             CallRequest(id=call.call_id, name=call.tool, input=_visible(call)) for call in calls
         )
         self._add(ChatMessage(role="assistant", content=text, calls=asked))
-        self.chars += sum(len(call.name) + len(str(call.input)) for call in asked)
 
-    def answer(self, call_id: str, text: str) -> None:
-        """Add the result of a call."""
-        self._add(ChatMessage(role="tool", content=text, call_id=call_id))
+    def answer(self, call_id: str, text: str, *, step: int | None = None) -> None:
+        """Add the result of a call; ``step`` is its number, unless the call was not run."""
+        self._add(ChatMessage(role="tool", content=text, call_id=call_id), step)
 
-    def _add(self, message: ChatMessage) -> None:
+    def keep(self, results: Mapping[int, str], summary: str = "") -> None:
+        """Keep the turns that hold these steps, each with what its result says by now.
+
+        A turn is kept whole, since every call must be followed by its answer; a summary of what
+        is dropped stands after the opening.
+        """
+        places = [place for place, step in enumerate(self._steps) if step in results]
+        start = self._turn_of(places[0]) if places else len(self._messages)
+        pairs = list(zip(self._messages, self._steps, strict=True))
+        opening, rest = pairs[:1], pairs[max(1, start) :]
+        told = [(ChatMessage(role="user", content=summary), None)] if summary else []
+        self._set(opening + told + [(_saying(each, step, results), step) for each, step in rest])
+
+    def keep_newest(self) -> None:
+        """Keep the turn of the newest result alone."""
+        newest = [step for step in self._steps if step is not None][-1:]
+        contents = dict(zip(self._steps, self._messages, strict=True))
+        self.keep({step: contents[step].content for step in newest})
+
+    def trim(self, chars: int) -> None:
+        """Cut every result."""
+        results = {
+            step: cut(message.content, chars)
+            for message, step in zip(self._messages, self._steps, strict=True)
+            if step is not None
+        }
+        if results:
+            pairs = zip(self._messages, self._steps, strict=True)
+            self._set([(_saying(each, step, results), step) for each, step in pairs])
+
+    def _turn_of(self, place: int) -> int:
+        while place > 0 and not self._messages[place].calls:
+            place -= 1
+        return place
+
+    def _set(self, pairs: Sequence[tuple[ChatMessage, int | None]]) -> None:
+        self._messages = [message for message, _ in pairs]
+        self._steps = [step for _, step in pairs]
+        self.chars = sum(_chars(message) for message in self._messages)
+
+    def _add(self, message: ChatMessage, step: int | None = None) -> None:
         self._messages.append(message)
-        self.chars += len(message.content)
+        self._steps.append(step)
+        self.chars += _chars(message)
 
 
 def _visible(call: ToolCall) -> dict[str, object]:
     return {key: value for key, value in call.args.items() if not is_dunder(key)}
+
+
+def _chars(message: ChatMessage) -> int:
+    calls = sum(len(call.name) + len(str(call.input)) for call in message.calls)
+    return len(message.content) + calls
+
+
+def _saying(message: ChatMessage, step: int | None, results: Mapping[int, str]) -> ChatMessage:
+    """The message with what its step's result says by now; itself if that is the same."""
+    if step is None or results.get(step, message.content) == message.content:
+        return message
+    return replace(message, content=results[step])

@@ -11,6 +11,7 @@ from looplet.core.validation import suggest_similar
 
 SLOTS = (
     "pre_loop",
+    "should_compact",
     "pre_prompt",
     "build_briefing",
     "build_prompt",
@@ -36,6 +37,7 @@ class Listeners:
     """Every hook's methods, by slot, in the order of the hooks. Never changed."""
 
     pre_loop: tuple[Bound, ...]
+    should_compact: tuple[Bound, ...]
     pre_prompt: tuple[Bound, ...]
     build_briefing: tuple[Bound, ...]
     build_prompt: tuple[Bound, ...]

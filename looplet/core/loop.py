@@ -11,10 +11,11 @@ from looplet.core.backend import is_async, only_taken, takes
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.dispatching import Turn
-from looplet.core.effects import AskModel, Await, Effect, ModelReply, Pause, RunTools
+from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, Pause, RunTools
 from looplet.core.engine import finish, turns
 from looplet.core.records import Step, ToolResult
 from looplet.core.run import Run, start_run
+from looplet.core.scoped import bridged
 from looplet.core.session import SessionLog
 
 
@@ -185,6 +186,8 @@ def _do(run: Run, effect: Effect) -> Any:
         return _run_tools(run, effect)
     if isinstance(effect, Pause):
         return _pause(run, effect.seconds)
+    if isinstance(effect, Compact):
+        return effect.service.compact(**effect.keywords)
     if isinstance(effect, Await) and inspect.iscoroutine(effect.awaitable):
         effect.awaitable.close()
     where = effect.where if isinstance(effect, Await) else "the engine"
@@ -202,6 +205,8 @@ async def _do_async(run: Run, effect: Effect) -> Any:
         return await _run_tools_async(run, effect)
     if isinstance(effect, Pause):
         return await _pause_async(run, effect.seconds)
+    if isinstance(effect, Compact):
+        return await _compact_async(effect)
     assert isinstance(effect, Await)
     return await effect.awaitable
 
@@ -255,6 +260,18 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
         return [await dispatch(effect.calls[0], ctx=effect.contexts[0])]
     pairs = zip(effect.calls, effect.contexts, strict=True)
     return list(await asyncio.gather(*(dispatch(call, ctx=ctx) for call, ctx in pairs)))
+
+
+async def _compact_async(effect: Compact) -> Any:
+    """Run a service in a thread; an async backend is asked on this loop, for plain services."""
+    import asyncio
+
+    loop, llm = asyncio.get_running_loop(), effect.keywords["llm"]
+    keywords = dict(effect.keywords)
+    if is_async(llm):
+        keywords["llm"] = bridged(llm, loop)
+    outcome = await asyncio.to_thread(effect.service.compact, **keywords)
+    return await outcome if inspect.isawaitable(outcome) else outcome
 
 
 def _pause(run: Run, seconds: float) -> None:

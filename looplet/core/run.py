@@ -19,7 +19,14 @@ from looplet.core.messages import Method
 from looplet.core.prompt import memory_text, task_text
 from looplet.core.records import Step, ToolCall, ToolResult, Usage
 from looplet.core.session import SessionLog
-from looplet.core.show import RECENT_STEPS, recent_text, step_text
+from looplet.core.show import (
+    RECENT_STEPS,
+    RESULT_CHARS,
+    cut,
+    message_text,
+    recent_text,
+    step_text,
+)
 from looplet.core.state import DefaultState
 from looplet.core.tools import ToolContext
 
@@ -49,6 +56,10 @@ class Run:
     llm_calls: int = 0
     pending: list[str] = field(default_factory=list)
     """Texts for the next briefing."""
+    remedies: list[str] = field(default_factory=lambda: ["trim", "compact", "drop"])
+    """Ways of making a prompt that is too long shorter, each taken at most once."""
+    result_chars: int = RESULT_CHARS
+    """How much of a result a prompt shows."""
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
     turn_usage: Usage | None = None
     """Tokens of this turn's model calls, until its first step takes them."""
@@ -91,8 +102,6 @@ class Run:
         """The newest results, for a text prompt."""
         if type(self.state).context_summary is not DefaultState.context_summary:
             return str(self.state.context_summary())
-        if len(self.recent) < min(RECENT_STEPS, len(self.state.steps)):  # a state that was given
-            self.recent.extend(step_text(step) for step in self.state.steps[-RECENT_STEPS:])
         return recent_text(self.recent)
 
     def add_usage(self, usage: Usage) -> None:
@@ -105,12 +114,35 @@ class Run:
             have.estimated or usage.estimated,
         )
 
+    def follow_conversation(self) -> None:
+        """Build later prompts from the conversation as a compaction left it."""
+        told = [message for message in self.conversation.messages if "step" in message.metadata]
+        lines = (message_text(message, self.result_chars) for message in told[-RECENT_STEPS:])
+        self.recent = deque(lines, maxlen=RECENT_STEPS)
+        if self.history is not None:
+            first = self.conversation.messages[0] if self.conversation.messages else None
+            summary = first.content if first is not None and first.role.value == "system" else ""
+            self.history.keep({each.metadata["step"]: each.content for each in told}, summary)
+
+    def trim_results(self, chars: int) -> None:
+        """Show less of every result, earlier ones included."""
+        self.result_chars = chars
+        self.recent = deque((cut(line, chars) for line in self.recent), maxlen=RECENT_STEPS)
+        if self.history is not None:
+            self.history.trim(chars)
+
+    def drop_results(self) -> None:
+        """Show the newest result alone."""
+        self.recent = deque(list(self.recent)[-1:], maxlen=RECENT_STEPS)
+        if self.history is not None:
+            self.history.keep_newest()
+
     def take_step(self, call: ToolCall, result: ToolResult) -> Step:
         """Make a step of a call and its result and put it into the state."""
         step = Step(self.next_number, call, result, self.turn_usage)
         self.turn_usage = None
         self.state.steps.append(step)
-        self.recent.append(step_text(step))
+        self.recent.append(step_text(step, self.result_chars))
         self.last_step = step
         return step
 
@@ -167,6 +199,7 @@ def start_run(
         plain_context=ToolContext(cancel_token=config.cancel_token),
         started=config.runtime.perf(),
     )
+    run.recent.extend(step_text(step) for step in state.steps[-RECENT_STEPS:])
     run.earlier_results = run.recent_results() if state.steps else ""
     for name, value in (("task", task), ("conversation", run.conversation)):
         put(state, name, value)

@@ -12,6 +12,8 @@ from looplet.core.codec import JSON
 SHOWN_ENTRIES = 10
 """How many of the newest entries a rendering shows one by one."""
 REASONING_CHARS = 160
+SUMMARY_TOOL = "__compact_summary__"
+"""The tool of an entry that sums up earlier steps."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,12 @@ class SessionLog:
         self.title = title
         self.highlights_label = highlights_label
         self._format_entity = entity_formatter or str
-        self._compacted: Counter[str] = Counter()
+        self._older: Counter[str] = Counter()
+        """Entries that are there and too old to be shown one by one, by tool."""
+        self._dropped: Counter[str] = Counter()
+        """Entries that a compaction left out, by tool."""
+        self._summary: LogEntry | None = None
+        """What a compaction wrote of the earlier steps; shown whole."""
 
     def record(
         self,
@@ -76,11 +83,32 @@ class SessionLog:
             recall_key,
         )
         self.entries.append(entry)
+        if tool == SUMMARY_TOOL:
+            self._summary = entry
         if len(self.entries) > SHOWN_ENTRIES:
-            self._compacted[self.entries[-SHOWN_ENTRIES - 1].tool] += 1
+            self._older[self.entries[-SHOWN_ENTRIES - 1].tool] += 1
         if theory:
             self.current_theory = theory
         return entry
+
+    def compact(
+        self,
+        max_entries_to_keep: int = 5,
+        must_preserve: Callable[[LogEntry], bool] | None = None,
+    ) -> bool:
+        """Keep the newest entries, and those that must be preserved; the others are only counted.
+
+        Tells whether anything was left out.
+        """
+        old = self.entries[: max(0, len(self.entries) - max_entries_to_keep)]
+        kept = [entry for entry in old if must_preserve is not None and must_preserve(entry)]
+        if len(kept) == len(old):
+            return False
+        self.entries = kept + self.entries[len(old) :]
+        preserved = {id(entry) for entry in kept}
+        self._dropped.update(entry.tool for entry in old if id(entry) not in preserved)
+        self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
+        return True
 
     def render(self) -> str:
         """The log for a prompt: the newest entries, and the older ones as counts by tool."""
@@ -90,12 +118,15 @@ class SessionLog:
     def body(self) -> str:
         """The same without its title."""
         lines = [f"theory: {self.current_theory}"] if self.current_theory else []
-        if self._compacted:
-            counts = ", ".join(
-                f"{tool} x{count}" for tool, count in self._compacted.most_common(20)
-            )
+        earlier = self._older + self._dropped
+        earlier.pop(SUMMARY_TOOL, None)
+        if earlier:
+            counts = ", ".join(f"{tool} x{count}" for tool, count in earlier.most_common(20))
             lines.append(f"earlier: {counts}")
-        lines += [self._line(entry) for entry in self.entries[-SHOWN_ENTRIES:]]
+        if self._summary is not None:
+            lines.append(f"summary of earlier steps: {self._summary.reasoning}")
+        shown = self.entries[-SHOWN_ENTRIES:]
+        lines += [self._line(entry) for entry in shown if entry.tool != SUMMARY_TOOL]
         return "\n".join(lines)
 
     def render_compact(self) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import to_jsonable
-from looplet.core.records import Step, summarize_args
+from looplet.core.records import Step, ToolCall, summarize_args
+
+if TYPE_CHECKING:
+    from looplet.core.conversation import Message
 
 LIST_ROWS, TEXT_CHARS = 50, 6000
 RESULT_CHARS, RECENT_CHARS, RECENT_STEPS = 3000, 20_000, 5
@@ -44,13 +47,25 @@ def result_text(data: Any) -> str:
         return ENCODER.encode(to_jsonable(shown))
 
 
-def step_text(step: Step) -> str:
+def step_text(step: Step, limit: int = RESULT_CHARS) -> str:
     """One step for the recent results: the call and its result, or its error."""
     result = step.tool_result
-    call = f"{step.tool_call.tool}({summarize_args(step.tool_call.args)})"
-    if result.error is not None:
-        return f"S{step.number} ✗ {call} → ERROR: {cut(result.error, RESULT_CHARS)}"
-    return f"S{step.number} ✓ {call} → {cut(result_text(result.data), RESULT_CHARS)}"
+    told = result_text(result.data) if result.error is None else f"ERROR: {result.error}"
+    return _line(step.number, step.tool_call, told, limit, failed=result.error is not None)
+
+
+def message_text(message: Message, limit: int) -> str:
+    """The same of a step's message in the conversation, with what the message says by now."""
+    result, call = message.tool_result, message.tool_call
+    assert result is not None
+    assert call is not None
+    failed = result.error is not None
+    return _line(message.metadata["step"], call, message.content, limit, failed=failed)
+
+
+def _line(number: int, call: ToolCall, told: str, limit: int, *, failed: bool) -> str:
+    asked = f"{call.tool}({summarize_args(call.args)})"
+    return f"S{number} {'✗' if failed else '✓'} {asked} → {cut(told, limit)}"
 
 
 def recent_text(lines: Iterable[str]) -> str:

@@ -286,7 +286,6 @@ def test_a_call_that_fails_for_good_is_a_step_of_its_own(drive, clock):
         BackendRefused("no such model", status=404),
         BackendRefused("bad key", status=401),
         TypeError("generate() got an unexpected keyword"),
-        BackendRefused("context_length_exceeded", status=400),
     ],
 )
 def test_a_permanent_failure_is_not_asked_again(drive, clock, error):

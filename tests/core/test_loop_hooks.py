@@ -74,6 +74,7 @@ def test_slots_and_events_come_in_the_contracts_order(drive):
     listener = Listener(recorder.seen)
     drive(drive.text([APPLE, DONE]), tools=shop(), hooks=[recorder, listener])
     asking = [
+        "should_compact",
         "build_briefing",
         "pre_prompt",
         "build_prompt",

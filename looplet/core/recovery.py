@@ -1,0 +1,105 @@
+"""When prompts get too long: compaction on request, and recovery. Knows no prompt's wording."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from looplet.core.compaction import CompactReason, TruncateCompact, clean_up
+from looplet.core.consult import Phase, call_hook, emit
+from looplet.core.effects import Compact
+from looplet.core.events import LifecycleEvent
+from looplet.core.logs import log
+from looplet.core.messages import ModelRequest
+from looplet.core.run import Run
+from looplet.core.scoped import scoped
+
+REPLY_TOKENS = 3000
+"""Room that a prompt must leave in the window."""
+TRIMMED_CHARS = 500
+"""How much of a result a prompt shows once results were trimmed."""
+CHARS_PER_TOKEN = 4
+
+
+def compact_if_asked(run: Run) -> Phase[None]:
+    """Ask each hook whether to compact; the first yes runs the service.
+
+    The slot advises: a hook that fails is logged and passed over.
+    """
+    for bound in run.listeners.should_compact:
+        args = (run.state, run.log, run.conversation, run.next_number)
+        try:
+            wanted = yield from call_hook(bound, "should_compact", *args)
+        except Exception:  # noqa: BLE001 - this slot advises; the run goes on as it is
+            log().exception("%s.should_compact failed; nothing is compacted", bound.hook)
+            continue
+        if wanted:
+            hook = getattr(bound.method, "__self__", None)
+            target = getattr(hook, "target_tokens", None)
+            yield from compact(run, CompactReason(f"{bound.hook}.should_compact", target))
+            return
+
+
+def compact(run: Run, reason: CompactReason) -> Phase[bool]:
+    """Run the compaction service, with both events around it; tell whether it helped."""
+    listeners = run.listeners.on_event
+    before = len(run.conversation.messages)
+    told = yield from emit(
+        run,
+        LifecycleEvent.PRE_COMPACT,
+        listeners,
+        messages_before=before,
+        extra={"reason": str(reason)},
+    )
+    if any(decision.stop is not None for decision in told):
+        return False
+    service: Any = run.config.compact_service or TruncateCompact()
+    given = {
+        "state": run.state,
+        "session_log": run.log,
+        "llm": scoped(run.llm, "compaction", purpose="compaction"),
+        "conversation": run.conversation,
+        "step_num": run.next_number,
+        "reason": reason,
+    }
+    outcome = yield Compact(service, given)
+    run.llm_calls += outcome.llm_calls_spent
+    run.follow_conversation()
+    yield from emit(
+        run,
+        LifecycleEvent.POST_COMPACT,
+        listeners,
+        messages_before=outcome.messages_before,
+        messages_after=outcome.messages_after,
+        extra={"reason": str(reason), **(outcome.extra or {})},
+    )
+    clean_up(outcome)
+    return bool(outcome.compacted)
+
+
+def is_too_long(run: Run, request: ModelRequest) -> bool:
+    """Whether a request would leave no room to answer, by a quarter of its characters."""
+    if not run.config.reactive_recovery:
+        return False
+    chars = run.history.chars if run.history is not None else len(request.prompt)
+    return chars // CHARS_PER_TOKEN > run.config.context_window - REPLY_TOKENS
+
+
+def recover(run: Run) -> Phase[bool]:
+    """Take the next way of making the prompt shorter; ``False`` if all were taken.
+
+    Trim the results that are shown, compact, drop old results: each at most once a run.
+    """
+    if not run.config.reactive_recovery or not run.remedies:
+        return False
+    remedy = run.remedies.pop(0)
+    if remedy == "trim":
+        run.trim_results(TRIMMED_CHARS)
+    elif remedy == "compact":
+        yield from compact(run, CompactReason("the prompt is too long", _target(run)))
+    else:
+        run.drop_results()
+    return True
+
+
+def _target(run: Run) -> int:
+    return max(1, run.config.context_window - REPLY_TOKENS)
