@@ -97,6 +97,10 @@ def _values_in(text: str) -> Iterator[JSON]:
 
     The time taken grows with the text's length, also where nothing in it is ever closed.
     """
+    whole = _whole(text)
+    if whole is not None:
+        yield from _inside(whole)
+        return
     spans: dict[int, _Span] = {}
     broken: dict[int, int] = {}
     read_to = 0
@@ -118,6 +122,17 @@ def _values_in(text: str) -> Iterator[JSON]:
             continue
         yield from _inside(value)
         read_to = span.end
+
+
+def _whole(text: str) -> JSON | None:
+    """The value of a text that is JSON and nothing else, as most replies are; else ``None``."""
+    text = text.strip()
+    if text[:1] not in _CLOSING or text.count("{") + text.count("[") > DEEPEST:
+        return None
+    try:
+        return _DECODER.decode(text)
+    except ValueError:
+        return None
 
 
 class _Span(NamedTuple):
