@@ -9,13 +9,11 @@ from looplet.lazy import lazy_names
 
 TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this module
 if TYPE_CHECKING:
-    from looplet.backends import (
-        AsyncOpenAIBackend,
-        BackendRouter,
-        ModelProfile,
-        OpenAIBackend,
-    )
+    from looplet.backends import AsyncOpenAIBackend, BackendRouter, ModelProfile, OpenAIBackend
+    from looplet.context.budget import ContextBudget, ThresholdCompactHook
+    from looplet.context.services import PruneToolResults, SummarizeCompact, compact_chain
     from looplet.core.cancel import CancelToken
+    from looplet.core.compaction import CompactOutcome, CompactService, TruncateCompact
     from looplet.core.config import LoopConfig
     from looplet.core.conversation import Conversation, Message, MessageRole
     from looplet.core.decisions import (
@@ -28,8 +26,10 @@ if TYPE_CHECKING:
         Stop,
     )
     from looplet.core.events import EventPayload, LifecycleEvent
+    from looplet.core.hosting import emit_event, run_compact
     from looplet.core.loop import async_composable_loop, composable_loop
     from looplet.core.memory import CallableMemorySource, StaticMemorySource
+    from looplet.core.preview import preview_prompt
     from looplet.core.protocols import (
         AgentState,
         AsyncLLMBackend,
@@ -58,14 +58,19 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "looplet.backends": "AsyncOpenAIBackend BackendRouter ModelProfile OpenAIBackend",
-    "looplet.core.protocols": "AgentState AsyncLLMBackend LLMBackend LoopHook NativeToolBackend",
+    "looplet.context.budget": "ContextBudget ThresholdCompactHook",
+    "looplet.context.services": "PruneToolResults SummarizeCompact compact_chain",
     "looplet.core.cancel": "CancelToken",
+    "looplet.core.compaction": "CompactOutcome CompactService TruncateCompact",
     "looplet.core.config": "LoopConfig",
     "looplet.core.conversation": "Conversation Message MessageRole",
     "looplet.core.decisions": "Allow Block Continue Deny HookDecision InjectContext Stop",
     "looplet.core.events": "EventPayload LifecycleEvent",
+    "looplet.core.hosting": "emit_event run_compact",
     "looplet.core.loop": "async_composable_loop composable_loop",
     "looplet.core.memory": "CallableMemorySource StaticMemorySource",
+    "looplet.core.preview": "preview_prompt",
+    "looplet.core.protocols": "AgentState AsyncLLMBackend LLMBackend LoopHook NativeToolBackend",
     "looplet.core.records": "ErrorKind Step ToolCall ToolError ToolResult Usage",
     "looplet.core.registry": "BaseToolRegistry register_done_tool tools_from",
     "looplet.core.session": "LogEntry SessionLog",
@@ -90,6 +95,9 @@ __all__ = [
     "Block",
     "CallableMemorySource",
     "CancelToken",
+    "CompactOutcome",
+    "CompactService",
+    "ContextBudget",
     "Continue",
     "Conversation",
     "DefaultState",
@@ -114,11 +122,14 @@ __all__ = [
     "NativeToolBackend",
     "NotEvaluable",
     "OpenAIBackend",
+    "PruneToolResults",
     "SessionLog",
     "StaticMemorySource",
     "Step",
     "StepRecord",
     "Stop",
+    "SummarizeCompact",
+    "ThresholdCompactHook",
     "ToolCall",
     "ToolContext",
     "ToolError",
@@ -128,13 +139,18 @@ __all__ = [
     "Trajectory",
     "TrajectoryRecorder",
     "TrajectoryStore",
+    "TruncateCompact",
     "Usage",
     "__version__",
     "async_composable_loop",
+    "compact_chain",
     "composable_loop",
+    "emit_event",
     "eval_discover",
     "eval_mark",
+    "preview_prompt",
     "register_done_tool",
+    "run_compact",
     "suggest_similar",
     "tool",
     "tools_from",

@@ -15,7 +15,6 @@ from looplet.core.parse import THEORY
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
 from looplet.core.registry import BaseToolRegistry, refused
 from looplet.core.run import Run
-from looplet.core.scoped import scoped
 from looplet.core.show import result_text
 from looplet.core.tools import ToolContext
 from looplet.core.validation import mismatch
@@ -199,6 +198,8 @@ def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
     spec = _spec(run, call)
     if spec is not None and not spec.wants_ctx:
         return run.plain_context
+    from looplet.core.scoped import scoped  # loaded by the first tool that wants a context
+
     tell = tell_now(run)
     config = run.config
     metadata = {**config.tool_metadata, **getattr(run.state, "metadata", {})}

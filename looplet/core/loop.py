@@ -15,7 +15,6 @@ from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, P
 from looplet.core.engine import finish, turns
 from looplet.core.records import Step, ToolResult
 from looplet.core.run import Run, start_run
-from looplet.core.scoped import bridged
 from looplet.core.session import SessionLog
 
 
@@ -265,6 +264,8 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
 async def _compact_async(effect: Compact) -> Any:
     """Run a service in a thread; an async backend is asked on this loop, for plain services."""
     import asyncio
+
+    from looplet.core.scoped import bridged
 
     loop, llm = asyncio.get_running_loop(), effect.keywords["llm"]
     keywords = dict(effect.keywords)

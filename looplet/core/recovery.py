@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from looplet.core.compaction import CompactReason, TruncateCompact, clean_up
 from looplet.core.consult import Phase, call_hook, emit
 from looplet.core.effects import Compact
 from looplet.core.events import LifecycleEvent
 from looplet.core.logs import log
 from looplet.core.messages import ModelRequest
 from looplet.core.run import Run
-from looplet.core.scoped import scoped
+
+if TYPE_CHECKING:
+    from looplet.core.compaction import CompactReason
 
 REPLY_TOKENS = 3000
 """Room that a prompt must leave in the window."""
@@ -35,12 +36,15 @@ def compact_if_asked(run: Run) -> Phase[None]:
         if wanted:
             hook = getattr(bound.method, "__self__", None)
             target = getattr(hook, "target_tokens", None)
-            yield from compact(run, CompactReason(f"{bound.hook}.should_compact", target))
+            yield from compact(run, _reason(f"{bound.hook}.should_compact", target))
             return
 
 
 def compact(run: Run, reason: CompactReason) -> Phase[bool]:
     """Run the compaction service, with both events around it; tell whether it helped."""
+    from looplet.core.compaction import TruncateCompact, clean_up
+    from looplet.core.scoped import scoped
+
     listeners = run.listeners.on_event
     before = len(run.conversation.messages)
     told = yield from emit(
@@ -95,10 +99,16 @@ def recover(run: Run) -> Phase[bool]:
     if remedy == "trim":
         run.trim_results(TRIMMED_CHARS)
     elif remedy == "compact":
-        yield from compact(run, CompactReason("the prompt is too long", _target(run)))
+        yield from compact(run, _reason("the prompt is too long", _target(run)))
     else:
         run.drop_results()
     return True
+
+
+def _reason(text: str, target: int | None) -> CompactReason:
+    from looplet.core.compaction import CompactReason  # loaded by the first run that needs it
+
+    return CompactReason(text, target)
 
 
 def _target(run: Run) -> int:
