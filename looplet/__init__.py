@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         InjectContext,
         Stop,
     )
+    from looplet.core.domain import DomainAdapter
     from looplet.core.events import EventPayload, LifecycleEvent
     from looplet.core.hosting import emit_event, run_compact
     from looplet.core.loop import async_composable_loop, composable_loop
@@ -65,6 +66,7 @@ _ROOMS = {
     "looplet.core.config": "LoopConfig",
     "looplet.core.conversation": "Conversation Message MessageRole",
     "looplet.core.decisions": "Allow Block Continue Deny HookDecision InjectContext Stop",
+    "looplet.core.domain": "DomainAdapter",
     "looplet.core.events": "EventPayload LifecycleEvent",
     "looplet.core.hosting": "emit_event run_compact",
     "looplet.core.loop": "async_composable_loop composable_loop",
@@ -102,6 +104,7 @@ __all__ = [
     "Conversation",
     "DefaultState",
     "Deny",
+    "DomainAdapter",
     "ErrorKind",
     "EvalContext",
     "EvalResult",

@@ -12,7 +12,7 @@ from looplet.core.effects import AskModel, ModelReply, Pause
 from looplet.core.events import LifecycleEvent
 from looplet.core.failures import describe, is_overflow, is_permanent, tool_error
 from looplet.core.messages import ChatMessage, ModelRequest
-from looplet.core.parse import ParsedReply, parse_reply
+from looplet.core.parse import ParsedReply, parse_reply, text_of
 from looplet.core.prompt import (
     LOW_BUDGET,
     complaint_text,
@@ -31,6 +31,8 @@ PAUSES = (1.0, 2.0)
 LONGEST_WAIT = 60.0
 """Seconds at most that a provider's ``retry-after`` is waited for."""
 REPAIRS = 2
+CUT_SHORT = "max_tokens"
+"""The stop reason of a reply that the token limit ended."""
 CHARS_PER_TOKEN = 4
 NO_ANSWER = "LLM call failed after all retry attempts"
 
@@ -68,6 +70,8 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
             break
         request = yield from rebuild_request(run, request, briefing)
         answer = yield from put_question(run, request, "reasoning")
+    if isinstance(answer, ModelReply):
+        answer = yield from continue_reply(run, request, answer)
     if not isinstance(answer, ModelReply):
         return answer
     return (yield from read_or_repair(run, request, answer))
@@ -173,6 +177,32 @@ def call_model(
         yield Pause(_pause_after(failure.error, attempt))
         if run.cancelled:
             return failure
+
+
+def continue_reply(
+    run: Run, request: ModelRequest, answer: ModelReply
+) -> Phase[ModelReply | Failure | None]:
+    """Ask for the rest of a text that the token limit cut short, and join the parts."""
+    for _ in range(run.config.max_turn_continuations):
+        text = text_of(answer.reply)
+        if answer.stop_reason != CUT_SHORT or text is None:
+            break
+        more = yield from put_question(run, _continuation(request, text), "reasoning")
+        if not isinstance(more, ModelReply):
+            return more
+        rest = text_of(more.reply)
+        if rest is None:  # the model called a tool instead of going on with its text
+            return more
+        answer = ModelReply(text + rest, more.usage, more.stop_reason)
+    return answer
+
+
+def _continuation(request: ModelRequest, text: str) -> ModelRequest:
+    asked = "Your reply was cut short. Go on exactly where it ends; repeat nothing."
+    if not request.messages:
+        return replace(request, prompt=f"{request.prompt}\n\nYour reply so far:\n{text}\n\n{asked}")
+    tail = (ChatMessage(role="assistant", content=text), ChatMessage(role="user", content=asked))
+    return replace(request, prompt=asked, messages=request.messages + tail)
 
 
 def read_or_repair(

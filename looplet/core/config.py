@@ -11,6 +11,7 @@ from looplet.core.runtime import Runtime
 
 if TYPE_CHECKING:
     from looplet.core.cancel import CancelToken
+    from looplet.core.domain import DomainAdapter
     from looplet.core.protocols import MemorySource
 
 
@@ -42,6 +43,8 @@ class LoopConfig:
     """Passed to the backend where its method takes the name."""
     tool_metadata: Mapping[str, Any] = field(default_factory=dict)
     """Stands below ``state.metadata`` in ``ctx.metadata``."""
+    max_turn_continuations: int = 0
+    """Further calls for a text reply that the token limit cut short; the parts are joined."""
     memory_sources: Sequence[MemorySource] = ()
     cancel_token: CancelToken | None = None
     router: Any = None
@@ -56,6 +59,8 @@ class LoopConfig:
     """JSON Schema of the done-call's arguments."""
     acceptance_criteria: Sequence[str] | None = None
     """Texts shown under TASK."""
+    domain: DomainAdapter | None = None
+    """Stands in for the following where they are not set."""
     build_briefing: Callable[[Any, Any, Any], str | None] | None = None
     build_prompt: Callable[..., str | None] | None = None
     build_trace: Callable[..., Any] | None = None

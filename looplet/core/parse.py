@@ -62,6 +62,14 @@ def parse_text(text: str) -> ParsedReply:
     return ParsedReply(text=text, complaint=_complain(text))
 
 
+def text_of(reply: object) -> str | None:
+    """The text of a reply that is nothing but text; ``None`` if it has native calls in it."""
+    if not isinstance(reply, list):
+        return str(reply)
+    uses = (each for each in reply if isinstance(each, Mapping) and each.get("type") == "tool_use")
+    return None if any(True for _ in uses) else "\n".join(_texts_of(reply))
+
+
 def _parse_blocks(blocks: list[Any]) -> ParsedReply | None:
     uses = [
         block

@@ -239,6 +239,11 @@ def _own_config(
     if system_prompt is not None:
         changes["system_prompt"] = system_prompt
     config = LoopConfig() if config is None else config
+    if config.domain is not None:
+        parts = config.domain.parts()
+        changes.update(
+            {name: part for name, part in parts.items() if getattr(config, name) is None}
+        )
     return replace(config, **changes) if changes else config
 
 

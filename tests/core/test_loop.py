@@ -558,3 +558,63 @@ def test_long_results_are_shortened_for_the_prompt_alone(drive):
     assert ran.steps[0].tool_result.data == list(range(500))
     assert "450 more rows are not shown" in llm.last_prompt
     assert "499" not in llm.last_prompt
+
+
+class CutShort:
+    """Says of its first replies that the token limit ended them."""
+
+    def __init__(self, inner: Any, times: int) -> None:
+        self.inner, self.left = inner, times
+
+    @property
+    def last_stop_reason(self) -> str:
+        self.left -= 1
+        return "max_tokens" if self.left >= 0 else "end_turn"
+
+
+class SyncCutShort(CutShort):
+    def generate(self, prompt, *, max_tokens, system_prompt, temperature):
+        return self.inner.generate(prompt)
+
+
+class AsyncCutShort(CutShort):
+    async def generate(self, prompt, *, max_tokens, system_prompt, temperature):
+        return await self.inner.generate(prompt)
+
+
+def test_a_reply_that_was_cut_short_is_continued_and_joined(drive):
+    parts = [DONE[:12], DONE[12:30], DONE[30:]]
+    llm = drive.text(parts)
+    kind = AsyncCutShort if type(drive).__name__ == "Async" else SyncCutShort
+    ran = drive(kind(llm, 2), tools=shop(), config=LoopConfig(max_turn_continuations=3))
+    assert ran.tools == ["done"]
+    assert ran.steps[0].tool_call.args == {"summary": "all priced"}
+    assert llm.calls == 3
+    assert DONE[:30] in llm.last_prompt
+
+
+def test_continuations_end_at_their_limit(drive):
+    llm = drive.text(["a", "b", "c", DONE])
+    kind = AsyncCutShort if type(drive).__name__ == "Async" else SyncCutShort
+    ran = drive(kind(llm, 9), tools=shop(), config=LoopConfig(max_turn_continuations=1))
+    assert ran.tools == ["done"]
+    assert llm.calls == 4
+    assert "Your reply began: c" in llm.last_prompt
+
+
+def test_a_domain_stands_in_where_the_config_says_nothing(drive):
+    from looplet.core.domain import DomainAdapter
+
+    domain = DomainAdapter(
+        build_briefing=lambda state, log, context: "from the domain",
+        extract_step_metadata=lambda state, step: {"seen": "domain"},
+    )
+    own = LoopConfig(domain=domain, build_briefing=lambda state, log, context: "my own")
+    llm = drive.text([DONE])
+    ran = drive(llm, tools=shop(), config=own)
+    assert "my own" in llm.last_prompt
+    assert ran.steps[0].tool_result.metadata == {"seen": "domain"}
+    llm = drive.text([DONE])
+    drive(llm, tools=shop(), config=LoopConfig(domain=domain))
+    assert "from the domain" in llm.last_prompt
+    assert own.extract_step_metadata is None
