@@ -42,6 +42,7 @@ record: $(READY)  ## record the example's runs again, from a real model on this 
 bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/crowd.py
 
 clean:          ## remove what was made here
 	rm -rf $(VENV) .model-venv .looplet build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

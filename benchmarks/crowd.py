@@ -1,0 +1,142 @@
+"""Many agents at once: runs a second, looplet beside bare asyncio and bare threads, in one run.
+
+    python benchmarks/crowd.py [--runs 1000] [--steps 10] [--latency-ms 5]
+
+The model waits as long as told and then asks for a trivial tool; wall clock of the whole crowd.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from looplet import (
+    DefaultState,
+    LoopConfig,
+    async_composable_loop,
+    composable_loop,
+    tool,
+    tools_from,
+)
+
+REPLY = '{"tool": "add", "args": {"a": 1, "b": 2}, "reasoning": "add them"}'
+USAGE = {"input_tokens": 100, "output_tokens": 10}
+THREADS = 100
+
+
+class AsyncModel:
+    """Waits without holding up the event loop."""
+
+    last_usage = USAGE
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    async def generate(
+        self, prompt: str, *, max_tokens: int = 1, system_prompt: str = "", temperature: float = 0
+    ) -> str:
+        await asyncio.sleep(self.seconds)
+        return REPLY
+
+
+class Model:
+    """Waits where it is called."""
+
+    last_usage = USAGE
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def generate(
+        self, prompt: str, *, max_tokens: int = 1, system_prompt: str = "", temperature: float = 0
+    ) -> str:
+        time.sleep(self.seconds)
+        return REPLY
+
+
+async def add_async(a: int, b: int) -> dict[str, int]:
+    """Add two numbers."""
+    return {"sum": a + b}
+
+
+def add(a: int, b: int) -> dict[str, int]:
+    """Add two numbers."""
+    return {"sum": a + b}
+
+
+async def bare_async(steps: int, seconds: float) -> None:
+    """The floor: wait, read, call."""
+    model = AsyncModel(seconds)
+    for _ in range(steps):
+        call = json.loads(await model.generate("prompt"))
+        json.dumps(await add_async(**call["args"]))
+
+
+def bare_thread(steps: int, seconds: float) -> None:
+    """The same in a thread."""
+    model = Model(seconds)
+    for _ in range(steps):
+        call = json.loads(model.generate("prompt"))
+        json.dumps(add(**call["args"]))
+
+
+async def looplet_async(steps: int, seconds: float) -> None:
+    """One agent in the async loop, its tool a coroutine function."""
+    state, config = DefaultState(max_steps=steps), LoopConfig(max_steps=steps)
+    tools = tools_from([tool(name="add")(add_async)], include_done=True)
+    loop = async_composable_loop(AsyncModel(seconds), tools=tools, state=state, config=config)
+    async for _ in loop:
+        pass
+
+
+def looplet_thread(steps: int, seconds: float) -> None:
+    """One agent in the sync loop."""
+    state, config = DefaultState(max_steps=steps), LoopConfig(max_steps=steps)
+    tools = tools_from([tool(add)], include_done=True)
+    for _ in composable_loop(Model(seconds), tools=tools, state=state, config=config):
+        pass
+
+
+async def _crowd(agent: Any, runs: int, steps: int, seconds: float) -> None:
+    await asyncio.gather(*(agent(steps, seconds) for _ in range(runs)))
+
+
+def in_asyncio(agent: Any, runs: int, steps: int, seconds: float) -> float:
+    """Runs a second of a crowd in one event loop."""
+    start = time.perf_counter()
+    asyncio.run(_crowd(agent, runs, steps, seconds))
+    return runs / (time.perf_counter() - start)
+
+
+def in_threads(agent: Any, runs: int, steps: int, seconds: float) -> float:
+    """Runs a second of a crowd in a hundred threads."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda _: agent(steps, seconds), range(runs)))
+    return runs / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Many agents at once.")
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--latency-ms", type=float, default=5)
+    given = parser.parse_args()
+    crowd = (given.runs, given.steps, given.latency_ms / 1000)
+    print("| | runs a second |\n|---|---|")
+    for name, measure, agent in (
+        ("bare asyncio", in_asyncio, bare_async),
+        ("looplet, async", in_asyncio, looplet_async),
+        (f"bare, {THREADS} threads", in_threads, bare_thread),
+        (f"looplet, {THREADS} threads", in_threads, looplet_thread),
+    ):
+        print(f"| {name} | {measure(agent, *crowd):,.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
