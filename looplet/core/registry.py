@@ -26,6 +26,7 @@ from looplet.core.validation import (
     check_types,
     invalid,
     suggest_similar,
+    surely_valid,
 )
 
 BATCH_THREADS = 10
@@ -177,6 +178,11 @@ class BaseToolRegistry:
         if unset:
             return invalid(f"{spec.name} needs resource {unset[0]!r}, which is not set")
         args = clean_args(call, spec)
+        if spec.quick is not None and surely_valid(args, spec.quick, spec.required):
+            return None
+        return self._look_closer(spec, args)
+
+    def _look_closer(self, spec: ToolSpec, args: dict[str, Any]) -> ToolError | None:
         if "_raw_arguments" in args and "_raw_arguments" not in spec.properties:
             text = str(args["_raw_arguments"])[:200]
             return invalid(f"{spec.name}: arguments are not a JSON object: {text}", retriable=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from looplet.core.codec import JSON
 from looplet.core.records import ToolCall, is_dunder
 from looplet.core.schema import Schema, schema_of_function
+from looplet.core.validation import quick_types
 
 if TYPE_CHECKING:
     from looplet.core.cancel import CancelToken
@@ -104,6 +105,11 @@ class ToolSpec:
     def required(self) -> list[str]:
         """Names of the arguments that must be given."""
         return list(self.schema.get("required", ()))
+
+    @cached_property
+    def quick(self) -> Mapping[str, tuple[type, ...]] | None:
+        """Types by which arguments are known to be valid at a glance, if they can be."""
+        return quick_types(self.properties, typed=self.is_json_schema)
 
     @cached_property
     def wants_ctx(self) -> bool:
@@ -242,7 +248,10 @@ def as_spec(item: ToolSpec | Callable[..., Any]) -> ToolSpec:
 
 def clean_args(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     """Arguments as the tool gets them: no dunder keys, a bare text under its parameter's name."""
-    args = {key: value for key, value in call.args.items() if not is_dunder(key)}
+    args = dict(call.args)
+    for key in call.args:
+        if is_dunder(key):
+            del args[key]
     if "_raw_arg" in args and "_raw_arg" not in spec.properties and len(spec.required) == 1:
         args.setdefault(spec.required[0], args.pop("_raw_arg"))
     return args

@@ -39,6 +39,47 @@ def suggest_similar(name: str, choices: Iterable[str], *, cutoff: float = 0.6) -
     return found[0] if found else None
 
 
+PLAIN_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+_ANY_PLAIN = (str, int, float, bool)
+
+
+def quick_types(
+    properties: Mapping[str, Any], *, typed: bool
+) -> Mapping[str, tuple[type, ...]] | None:
+    """Types that each argument may have so that no check can refuse it; ``None`` if not that easy.
+
+    ``typed`` says whether the schema's types are checked.
+    """
+    quick: dict[str, tuple[type, ...]] = {}
+    for name, schema in properties.items():
+        if not isinstance(schema, Mapping) or set(schema) - _HARMLESS:
+            return None
+        kind = schema.get("type")
+        if typed and kind is not None and not (isinstance(kind, str) and kind in PLAIN_TYPES):
+            return None
+        quick[name] = PLAIN_TYPES[kind] if typed and kind is not None else _ANY_PLAIN
+    return quick
+
+
+_HARMLESS = frozenset({"type", "description", "default", "title"})
+
+
+def surely_valid(
+    args: Mapping[str, Any], quick: Mapping[str, tuple[type, ...]], required: Iterable[str]
+) -> bool:
+    """Whether arguments pass every check, by exact types; ``False`` means: look closer."""
+    for name, value in args.items():
+        allowed = quick.get(name)
+        if allowed is None or type(value) not in allowed or value == "":
+            return False
+    return all(name in args for name in required)
+
+
 def check_names(
     args: Mapping[str, Any], *, names: list[str], required: list[str], tool: str
 ) -> ToolError | None:

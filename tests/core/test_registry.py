@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from looplet.core.cancel import CancelToken
 from looplet.core.records import ErrorKind, ToolCall
 from looplet.core.registry import BaseToolRegistry, register_done_tool, tools_from
-from looplet.core.tools import ToolContext, ToolSpec, tool
+from looplet.core.tools import ToolContext, ToolSpec, clean_args, tool
+from looplet.core.validation import surely_valid
 from looplet.errors import ToolValidationError
 
 
@@ -316,3 +317,26 @@ def test_a_coroutine_tool_runs_with_and_without_a_running_loop():
 
     one, other = asyncio.run(inside())
     assert (one.data, other.data) == (2, 3)
+
+
+@given(
+    args=st.dictionaries(
+        st.sampled_from(["text", "count", "rate", "flag", "other", "__note__"]),
+        st.one_of(st.text(max_size=2), st.integers(), st.floats(), st.booleans(), st.none(),
+                  st.lists(st.integers(), max_size=1)),
+    )
+)  # fmt: skip
+def test_what_is_valid_at_a_glance_is_valid_when_looked_at_closely(args):
+    registry = BaseToolRegistry()
+
+    @registry.tool
+    def work(text: str, count: int, rate: float = 1.0, flag: bool = False) -> dict:
+        return {}
+
+    spec = registry.get("work")
+    call = ToolCall("work", args)
+    clean = clean_args(call, spec)
+    closely = registry._look_closer(spec, dict(clean))
+    if surely_valid(clean, spec.quick, spec.required):
+        assert closely is None
+    assert (registry._check(call, spec, None) is None) == (closely is None)
