@@ -9,10 +9,48 @@ from looplet.lazy import lazy_names
 
 TYPE_CHECKING = False  # as in typing, which takes longer to load than all of this module
 if TYPE_CHECKING:
-    from looplet.backends import AsyncOpenAIBackend, BackendRouter, ModelProfile, OpenAIBackend
+    from looplet.backends import (
+        AnthropicBackend,
+        AsyncAnthropicBackend,
+        AsyncOpenAIBackend,
+        BackendRouter,
+        CacheControl,
+        CachePolicy,
+        CostTracker,
+        FallbackRouter,
+        ModelProfile,
+        NativeToolProbeResult,
+        OpenAIBackend,
+        ResilientBackend,
+        RoutingLLMBackend,
+        SimpleRouter,
+        async_llm_call,
+        probe_native_tool_support,
+        supports_native_tools,
+    )
     from looplet.context.budget import ContextBudget, ThresholdCompactHook
     from looplet.context.services import PruneToolResults, SummarizeCompact, compact_chain
+    from looplet.control import (
+        ApprovalHook,
+        ApprovalRequest,
+        BudgetWarningHook,
+        PermissionDecision,
+        PermissionEngine,
+        PermissionHook,
+        PermissionOutcome,
+        PermissionRule,
+        PerToolLimitHook,
+        StagnationHook,
+        result_size_fingerprint,
+        tool_call_fingerprint,
+    )
     from looplet.core.cancel import CancelToken
+    from looplet.core.checkpoint import (
+        Checkpoint,
+        CheckpointHook,
+        FileCheckpointStore,
+        resume_loop_state,
+    )
     from looplet.core.compaction import CompactOutcome, CompactService, TruncateCompact
     from looplet.core.config import LoopConfig
     from looplet.core.conversation import Conversation, Message, MessageRole
@@ -27,6 +65,13 @@ if TYPE_CHECKING:
     )
     from looplet.core.domain import DomainAdapter
     from looplet.core.events import EventPayload, LifecycleEvent
+    from looplet.core.helpers import (
+        excerpt_around_match,
+        is_rejected_done,
+        iter_done_steps,
+        last_accepted_done,
+        last_rejected_done,
+    )
     from looplet.core.hosting import emit_event, run_compact
     from looplet.core.loop import async_composable_loop, composable_loop
     from looplet.core.memory import CallableMemorySource, StaticMemorySource
@@ -44,8 +89,32 @@ if TYPE_CHECKING:
     from looplet.core.state import DefaultState
     from looplet.core.tools import ToolContext, ToolSpec, tool
     from looplet.core.validation import suggest_similar
-    from looplet.errors import LLMResponsesExhausted, NotEvaluable, ToolValidationError
+    from looplet.errors import (
+        LLMResponsesExhausted,
+        NotEvaluable,
+        RetryExhausted,
+        ToolValidationError,
+    )
     from looplet.evals import EvalContext, EvalResult, eval_discover, eval_mark
+    from looplet.streaming import (
+        CallbackEmitter,
+        CompositeEmitter,
+        ContextPressureEvent,
+        HookEvent,
+        LLMCallEndEvent,
+        LLMCallStartEvent,
+        LLMChunkEvent,
+        LoopEndEvent,
+        LoopStartEvent,
+        QueueEmitter,
+        RecoveryEvent,
+        StepEndEvent,
+        StepStartEvent,
+        StreamingHook,
+        ToolDispatchEvent,
+        ToolResultEvent,
+    )
+    from looplet.telemetry import MetricsCollector, MetricsHook, Span, Tracer, TracingHook
     from looplet.testing import AsyncMockLLMBackend, MockLLMBackend
     from looplet.trajectory import (
         LLMCall,
@@ -58,16 +127,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "looplet.backends": "AsyncOpenAIBackend BackendRouter ModelProfile OpenAIBackend",
+    "looplet.backends": (
+        "AnthropicBackend AsyncAnthropicBackend AsyncOpenAIBackend BackendRouter "
+        "CacheControl CachePolicy CostTracker FallbackRouter ModelProfile "
+        "NativeToolProbeResult OpenAIBackend ResilientBackend RoutingLLMBackend SimpleRouter "
+        "async_llm_call probe_native_tool_support supports_native_tools"
+    ),
     "looplet.context.budget": "ContextBudget ThresholdCompactHook",
     "looplet.context.services": "PruneToolResults SummarizeCompact compact_chain",
+    "looplet.control": (
+        "ApprovalHook ApprovalRequest BudgetWarningHook PerToolLimitHook PermissionDecision "
+        "PermissionEngine PermissionHook PermissionOutcome PermissionRule StagnationHook "
+        "result_size_fingerprint tool_call_fingerprint"
+    ),
     "looplet.core.cancel": "CancelToken",
+    "looplet.core.checkpoint": "Checkpoint CheckpointHook FileCheckpointStore resume_loop_state",
     "looplet.core.compaction": "CompactOutcome CompactService TruncateCompact",
     "looplet.core.config": "LoopConfig",
     "looplet.core.conversation": "Conversation Message MessageRole",
     "looplet.core.decisions": "Allow Block Continue Deny HookDecision InjectContext Stop",
     "looplet.core.domain": "DomainAdapter",
     "looplet.core.events": "EventPayload LifecycleEvent",
+    "looplet.core.helpers": (
+        "excerpt_around_match is_rejected_done iter_done_steps last_accepted_done "
+        "last_rejected_done"
+    ),
     "looplet.core.hosting": "emit_event run_compact",
     "looplet.core.loop": "async_composable_loop composable_loop",
     "looplet.core.memory": "CallableMemorySource StaticMemorySource",
@@ -79,8 +163,15 @@ _ROOMS = {
     "looplet.core.state": "DefaultState",
     "looplet.core.tools": "ToolContext ToolSpec tool",
     "looplet.core.validation": "suggest_similar",
-    "looplet.errors": "LLMResponsesExhausted NotEvaluable ToolValidationError",
+    "looplet.errors": "LLMResponsesExhausted NotEvaluable RetryExhausted ToolValidationError",
     "looplet.evals": "EvalContext EvalResult eval_discover eval_mark",
+    "looplet.streaming": (
+        "CallbackEmitter CompositeEmitter ContextPressureEvent HookEvent LLMCallEndEvent "
+        "LLMCallStartEvent LLMChunkEvent LoopEndEvent LoopStartEvent QueueEmitter "
+        "RecoveryEvent StepEndEvent StepStartEvent StreamingHook ToolDispatchEvent "
+        "ToolResultEvent"
+    ),
+    "looplet.telemetry": "MetricsCollector MetricsHook Span Tracer TracingHook",
     "looplet.testing": "AsyncMockLLMBackend MockLLMBackend",
     "looplet.trajectory": "LLMCall StepRecord Trajectory TrajectoryRecorder TrajectoryStore",
 }
@@ -89,19 +180,32 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 __all__ = [
     "AgentState",
     "Allow",
+    "AnthropicBackend",
+    "ApprovalHook",
+    "ApprovalRequest",
+    "AsyncAnthropicBackend",
     "AsyncLLMBackend",
     "AsyncMockLLMBackend",
     "AsyncOpenAIBackend",
     "BackendRouter",
     "BaseToolRegistry",
     "Block",
+    "BudgetWarningHook",
+    "CacheControl",
+    "CachePolicy",
     "CallableMemorySource",
+    "CallbackEmitter",
     "CancelToken",
+    "Checkpoint",
+    "CheckpointHook",
     "CompactOutcome",
     "CompactService",
+    "CompositeEmitter",
     "ContextBudget",
+    "ContextPressureEvent",
     "Continue",
     "Conversation",
+    "CostTracker",
     "DefaultState",
     "Deny",
     "DomainAdapter",
@@ -109,36 +213,68 @@ __all__ = [
     "EvalContext",
     "EvalResult",
     "EventPayload",
+    "FallbackRouter",
+    "FileCheckpointStore",
     "HookDecision",
+    "HookEvent",
     "InjectContext",
     "LLMBackend",
     "LLMCall",
+    "LLMCallEndEvent",
+    "LLMCallStartEvent",
+    "LLMChunkEvent",
     "LLMResponsesExhausted",
     "LifecycleEvent",
     "LogEntry",
     "LoopConfig",
+    "LoopEndEvent",
     "LoopHook",
+    "LoopStartEvent",
     "Message",
     "MessageRole",
+    "MetricsCollector",
+    "MetricsHook",
     "MockLLMBackend",
     "ModelProfile",
     "NativeToolBackend",
+    "NativeToolProbeResult",
     "NotEvaluable",
     "OpenAIBackend",
+    "PerToolLimitHook",
+    "PermissionDecision",
+    "PermissionEngine",
+    "PermissionHook",
+    "PermissionOutcome",
+    "PermissionRule",
     "PruneToolResults",
+    "QueueEmitter",
+    "RecoveryEvent",
+    "ResilientBackend",
+    "RetryExhausted",
+    "RoutingLLMBackend",
     "SessionLog",
+    "SimpleRouter",
+    "Span",
+    "StagnationHook",
     "StaticMemorySource",
     "Step",
+    "StepEndEvent",
     "StepRecord",
+    "StepStartEvent",
     "Stop",
+    "StreamingHook",
     "SummarizeCompact",
     "ThresholdCompactHook",
     "ToolCall",
     "ToolContext",
+    "ToolDispatchEvent",
     "ToolError",
     "ToolResult",
+    "ToolResultEvent",
     "ToolSpec",
     "ToolValidationError",
+    "Tracer",
+    "TracingHook",
     "Trajectory",
     "TrajectoryRecorder",
     "TrajectoryStore",
@@ -146,16 +282,27 @@ __all__ = [
     "Usage",
     "__version__",
     "async_composable_loop",
+    "async_llm_call",
     "compact_chain",
     "composable_loop",
     "emit_event",
     "eval_discover",
     "eval_mark",
+    "excerpt_around_match",
+    "is_rejected_done",
+    "iter_done_steps",
+    "last_accepted_done",
+    "last_rejected_done",
     "preview_prompt",
+    "probe_native_tool_support",
     "register_done_tool",
+    "result_size_fingerprint",
+    "resume_loop_state",
     "run_compact",
     "suggest_similar",
+    "supports_native_tools",
     "tool",
+    "tool_call_fingerprint",
     "tools_from",
 ]
 

@@ -10,6 +10,7 @@
     │   ├── BackendUnreachable   (ConnectionError)  nobody answers at that address
     │   ├── BackendTimeout       (TimeoutError)  no answer in the time allowed
     │   ├── BackendRefused                        the provider answered with an error status
+    │   ├── RetryExhausted                        every attempt at a call failed
     │   └── UnknownBackend       (ValueError)    a router was told a name that it does not have
     ├── LLMResponsesExhausted    (LookupError)   a scripted backend has no reply left
     ├── CassetteError                            a cassette cannot be used
@@ -18,6 +19,7 @@
     ├── StoreError                               a trajectory dataset cannot be used
     │   ├── StoreDamaged         (ValueError)    a part file is not what was written
     │   └── UnknownSchema        (ValueError)    written by a looplet this one does not know
+    ├── CheckpointError          (ValueError)    a checkpoint cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
     ├── EvalError                                an eval cannot be collected or run
     └── NotEvaluable                             an eval's own word: there is nothing to judge
@@ -82,6 +84,24 @@ class BackendRefused(BackendError):
     """The provider answered with an error status, or with something that is not a reply."""
 
 
+class RetryExhausted(BackendError):
+    """Every attempt at a call failed; the last failure is the cause.
+
+    ``attempts`` is how many there were, ``status`` and ``retry_after`` are the last one's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: int,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.attempts = attempts
+        super().__init__(message, status=status, retry_after=retry_after)
+
+
 class UnknownBackend(BackendError, ValueError):
     """A router was told a backend's name that it does not have."""
 
@@ -116,6 +136,10 @@ class UnknownSchema(StoreError, ValueError):
 
 class EvalError(LoopletError):
     """An eval cannot be collected or run."""
+
+
+class CheckpointError(LoopletError, ValueError):
+    """A checkpoint cannot be used: it is damaged, unknown, or another task's."""
 
 
 class RecorderReused(LoopletError, RuntimeError):

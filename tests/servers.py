@@ -1,4 +1,4 @@
-"""A real server on loopback that speaks Chat Completions, and misbehaves when told to."""
+"""A real server on loopback that speaks Chat Completions and Messages, and misbehaves if told."""
 
 from __future__ import annotations
 
@@ -49,20 +49,50 @@ def completion(
     return out
 
 
+def message(*blocks, stop_reason="end_turn", usage=(7, 3), model="m", **counts):
+    """The body of a reply of the Messages API; a block is a text or a dict."""
+    out = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [
+            {"type": "text", "text": each} if isinstance(each, str) else each
+            for each in blocks or ("ok",)
+        ],
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+    }
+    if usage is not None:
+        sent, received = usage
+        out["usage"] = {"input_tokens": sent, "output_tokens": received, **counts}
+    return out
+
+
+def usual_answer(body):
+    """What is answered where a test says nothing: ``ok``, in the words of the asker."""
+    reply = message() if body["path"].endswith("/messages") else completion()
+    return Answer(body=reply)
+
+
 class ChatServer:
     """``answer(body)`` makes each answer; ``bodies`` and ``headers`` hold what was asked."""
 
     def __init__(self):
         self.bodies, self.headers = [], []
-        self.answer = lambda _body: Answer(body=completion())
+        self.answer = usual_answer
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self._thread.start()
 
     @property
+    def root(self):
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    @property
     def url(self):
-        return f"http://127.0.0.1:{self._http.server_port}/v1"
+        return f"{self.root}/v1"
 
     def says(self, *answers):
         """Give these answers in turn, the last one for ever."""

@@ -72,6 +72,10 @@ class BackendRouter:
         self._ledger = Ledger({**self._own_prices(), **(prices or {})})
         self._last = LastCall()
 
+    def __getnewargs__(self) -> tuple[Backends]:
+        """What ``copy`` hands to ``__new__``."""
+        return ([*self._profiles.values()],)
+
     def generate(self, prompt: str, *, purpose: str = DEFAULT_PURPOSE, **keywords: Any) -> Any:
         """Ask the backend for ``purpose`` for text."""
         return self._ask("generate", prompt, purpose, keywords)

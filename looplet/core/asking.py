@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from looplet.core.backend import takes
 from looplet.core.consult import Phase, consult, emit, first_text
 from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
 from looplet.core.effects import AskModel, ModelReply, Pause
@@ -162,6 +163,10 @@ def call_model(
     router = run.config.router
     backend = run.llm if router is None else router.select(purpose=purpose)
     keywords = sampling_keywords(run, backend, request.method, purpose)
+    policy = run.config.cache_policy
+    if policy is not None and takes(backend, request.method, "cache_breakpoints"):
+        parts = {"system_prompt": request.system_prompt, "tools": request.tools}
+        keywords["cache_breakpoints"] = policy.breakpoints(memory=run.memory(), **parts)
     attempt = 0
     while True:
         attempt += 1

@@ -10,7 +10,10 @@ from looplet.core.codec import JSON
 from looplet.core.runtime import Runtime
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from looplet.core.cancel import CancelToken
+    from looplet.core.checkpoint import Checkpoint
     from looplet.core.domain import DomainAdapter
     from looplet.core.protocols import MemorySource
 
@@ -47,12 +50,18 @@ class LoopConfig:
     """Further calls for a text reply that the token limit cut short; the parts are joined."""
     memory_sources: Sequence[MemorySource] = ()
     cancel_token: CancelToken | None = None
+    checkpoint_dir: str | PathLike[str] | None = None
+    """Where the run is kept after each step; run again with it, and the run goes on."""
+    initial_checkpoint: Checkpoint | str | PathLike[str] | None = None
+    """A checkpoint, or its file, to go on from instead of the directory's newest."""
     router: Any = None
     """``.select(purpose=…)`` picks the backend of each call."""
     compact_service: Any = None
     """Makes later prompts shorter when a hook asks for it; ``None``: the newest turns are kept."""
     reactive_recovery: bool = True
     """Make a prompt shorter, and ask again, when it is too long for the model."""
+    cache_policy: Any = None
+    """A ``CachePolicy``: what of a prompt the provider may keep; for backends that take it."""
     context_window: int = 128_000
     """Tokens that the model can read."""
     output_schema: Mapping[str, JSON] | None = None

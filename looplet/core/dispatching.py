@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from looplet.core.consult import Phase, consult, emit, tell_now
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.decisions import HookDecision
-from looplet.core.effects import Effect, RunTools
+from looplet.core.effects import Effect, RunTools, Save
 from looplet.core.events import LifecycleEvent
-from looplet.core.parse import THEORY
+from looplet.core.parse import RAW_ARGUMENT, THEORY
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
 from looplet.core.registry import BaseToolRegistry, refused
 from looplet.core.run import Run
@@ -67,12 +68,13 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
             call_id=call.call_id,
         )
         run.pending.append(f"{call.tool} was rejected: {rejection}")
+    run.ahead, run.left = [], ()
     if left:
         _name_unrun(run, result, left)
     step = record_step(run, call, result, entities)
     if run.stop_reason == "done":
         run.done_step = step
-    yield step
+    yield from give(run, step)
 
 
 def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str]) -> Step:
@@ -155,13 +157,33 @@ def _run_batch(
         done = yield from _dispatch(run, [calls[place] for place in waiting], first)
         for place, result in zip(waiting, done, strict=True):
             results[place] = result
-    for offset, (call, result) in enumerate(zip(calls, results, strict=True)):
-        assert result is not None
+    pairs = zip(calls, results, strict=True)
+    ran = [(call, result) for call, result in pairs if result is not None]
+    yield from record_calls(run, ran, left, entities)
+
+
+def record_calls(
+    run: Run,
+    ran: Sequence[tuple[ToolCall, ToolResult]],
+    left: Sequence[ToolCall],
+    entities: list[str],
+) -> Turn:
+    """Make steps of calls that were run, in order; ``left`` is what the turn asks for beside."""
+    first = run.next_number
+    for offset, (call, result) in enumerate(ran):
         final = yield from _after_tool(run, call, result, first + offset)
-        is_last = offset == len(calls) - 1
-        if is_last and left and _turn_ends_here(run):
+        run.ahead, run.left = list(ran[offset + 1 :]), left
+        if left and not run.ahead and _turn_ends_here(run):
             _name_unrun(run, final, left)
-        yield record_step(run, call, final, entities)
+        step = record_step(run, call, final, entities)
+        yield from give(run, step)
+
+
+def give(run: Run, step: Step) -> Turn:
+    """Hand out a step, after it was saved if the run is kept."""
+    if run.keeper is not None:
+        yield Save(partial(run.keeper.save, run))
+    yield step
 
 
 def _turn_ends_here(run: Run) -> bool:
@@ -217,6 +239,7 @@ def _before_tool(
 ) -> Phase[tuple[ToolCall, ToolResult | None]]:
     """Ask the hooks about a call: its final arguments, and a result if it must not be run."""
     result: ToolResult | None = None
+    _name_bare_argument(run, call)
     listeners = run.listeners
     if listeners.before_tool:
         event = LifecycleEvent.PRE_TOOL_USE
@@ -231,6 +254,13 @@ def _before_tool(
             call, result = _intercept(run, call, wish, result)
     denial = yield from _check_permission(run, call)
     return call, result if denial is None else denial
+
+
+def _name_bare_argument(run: Run, call: ToolCall) -> None:
+    """Put a bare text under its parameter's name before any hook judges the arguments."""
+    spec = _spec(run, call) if RAW_ARGUMENT in call.args else None
+    if spec is not None and RAW_ARGUMENT not in spec.properties and len(spec.required) == 1:
+        call.args.setdefault(spec.required[0], call.args.pop(RAW_ARGUMENT))
 
 
 def _check_permission(run: Run, call: ToolCall) -> Phase[ToolResult | None]:
@@ -334,3 +364,4 @@ def _name_unrun(run: Run, result: ToolResult, left: Sequence[ToolCall]) -> None:
     result.warnings.append(text)
     run.pending.append(f"Of your last reply these calls were {text}")
     run.unrun.extend(left)
+    run.left = ()

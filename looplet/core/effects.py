@@ -6,7 +6,7 @@ method costs every import of the loop a tenth of a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -66,4 +66,11 @@ class Compact:
     keywords: Mapping[str, Any]
 
 
-Effect: TypeAlias = Step | AskModel | RunTools | Await | Pause | Compact
+@dataclass(slots=True, eq=False, repr=False)
+class Save:
+    """Write a checkpoint; there is no answer."""
+
+    write: Callable[[], None]
+
+
+Effect: TypeAlias = Step | AskModel | RunTools | Await | Pause | Compact | Save

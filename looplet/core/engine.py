@@ -7,12 +7,15 @@ drivers in ``loop`` do that and send the answers back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from looplet.core.asking import Failure, ask, unreadable
 from looplet.core.codec import digest
 from looplet.core.consult import call_hook, consult, emit
 from looplet.core.conversation import Message, MessageRole
-from looplet.core.dispatching import Turn, record_step, run_calls
+from looplet.core.dispatching import Turn, give, record_calls, record_step, run_calls
+from looplet.core.effects import Save
 from looplet.core.events import LifecycleEvent
 from looplet.core.listeners import Bound
 from looplet.core.parse import ParsedReply
@@ -21,12 +24,19 @@ from looplet.core.recovery import compact_if_asked
 from looplet.core.registry import refused
 from looplet.core.run import Run, put
 
+if TYPE_CHECKING:
+    from looplet.core.resume import Keeper
+
 LLM_ERROR, PARSE_ERROR = "__llm_error__", "__parse_error__"
 
 
 def turns(run: Run) -> Turn:
     """Everything from ``pre_loop`` to the last step; what comes after is ``finish``."""
+    if run.finished:
+        return
     yield from _begin(run)
+    if run.ahead or run.left or run.unrun or run.mid_turn:
+        yield from _go_on(run)
     while run.stop_reason is None:
         if run.state.budget_remaining <= 0:
             run.stop("budget_exhausted")
@@ -44,6 +54,8 @@ def finish(run: Run, reason: str) -> Turn:
     """
     run.stop(reason)
     put(run.state, "_stop_reason", run.stop_reason)
+    if run.finished:
+        return
     first: BaseException | None = None
     for ending in _endings(run):
         try:
@@ -55,11 +67,17 @@ def finish(run: Run, reason: str) -> Turn:
 
 
 def _endings(run: Run) -> Iterator[Turn]:
+    if run.keeper is not None:
+        yield _save_end(run, run.keeper)
     if run.done_step is not None:
         yield _announce_done(run)
     yield _tell_stop(run)
     for bound in run.listeners.on_loop_end:
         yield _end_hook(run, bound)
+
+
+def _save_end(run: Run, keeper: Keeper) -> Turn:
+    yield Save(partial(keeper.end, run))
 
 
 def _tell_stop(run: Run) -> Turn:
@@ -79,9 +97,20 @@ def _begin(run: Run) -> Turn:
     yield from emit(run, LifecycleEvent.SESSION_START, run.listeners.on_event)
 
 
+def _go_on(run: Run) -> Turn:
+    """Finish the turn in the middle of which an earlier run ended."""
+    entries = [entry for entry in run.log.entries if entry.step >= run.turn_from]
+    entities = [name for entry in entries for name in entry.entities_seen]
+    asks = run.mid_turn or bool(run.ahead or run.left)
+    yield from record_calls(run, run.ahead, run.left, entities)
+    yield from run_calls(run, run.left, entities)
+    yield from _end_turn(run, entities, may_stop=asks)
+
+
 def _turn(run: Run) -> Turn:
     put(run.state, "step_context", {})
     run.named_unrun = False
+    run.ahead, run.left, run.turn_from = [], (), run.next_number
     entities: list[str] = []
     if run.listeners.should_compact:
         yield from compact_if_asked(run)
@@ -96,17 +125,22 @@ def _turn(run: Run) -> Turn:
         yield from _complain(run, answer)
     else:
         yield from run_calls(run, answer.calls, entities)
+    yield from _end_turn(run, entities)
+
+
+def _end_turn(run: Run, entities: list[str], *, may_stop: bool = True) -> Turn:
     _answer_unrun(run)
+    run.ahead, run.left = [], ()
     if run.done_step is not None:
         yield from _announce_done(run)
-    if run.stop_reason is None:
+    if run.stop_reason is None and may_stop:
         yield from _ask_to_stop(run, entities)
 
 
 def _fail(run: Run, failure: Failure) -> Turn:
     """Make a step of a model call that failed for good; the run ends with it."""
     run.stop("cancelled" if run.cancelled else "llm_error")
-    yield _error_step(run, LLM_ERROR, failure.as_tool_error())
+    yield from give(run, _error_step(run, LLM_ERROR, failure.as_tool_error()))
 
 
 def _complain(run: Run, answer: ParsedReply) -> Turn:
@@ -115,7 +149,7 @@ def _complain(run: Run, answer: ParsedReply) -> Turn:
     step = _error_step(run, PARSE_ERROR, error)
     if run.history is not None:
         run.history.say(f"ERROR: {error.message}")
-    yield step
+    yield from give(run, step)
 
 
 def _error_step(run: Run, name: str, error: ToolError) -> Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from looplet.core.messages import CallRequest, ChatMessage
@@ -60,6 +60,14 @@ class History:
     def answer(self, call_id: str, text: str, *, step: int | None = None) -> None:
         """Add the result of a call; ``step`` is its number, unless the call was not run."""
         self._add(ChatMessage(role="tool", content=text, call_id=call_id), step)
+
+    def steps(self) -> tuple[int | None, ...]:
+        """Beside each message the number of the step whose result it is, if it is one."""
+        return tuple(self._steps)
+
+    def restore(self, pairs: Iterable[tuple[ChatMessage, int | None]]) -> None:
+        """Put other messages, each with its step's number, in the place of all."""
+        self._set(list(pairs))
 
     def keep(self, results: Mapping[int, str], summary: str = "") -> None:
         """Keep the turns that hold these steps, each with what its result says by now.

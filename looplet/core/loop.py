@@ -11,7 +11,7 @@ from looplet.core.backend import is_async, only_taken, takes
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.dispatching import Turn
-from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, Pause, RunTools
+from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, Pause, RunTools, Save
 from looplet.core.engine import finish, turns
 from looplet.core.records import Step, ToolResult
 from looplet.core.run import Run, start_run
@@ -185,6 +185,8 @@ def _do(run: Run, effect: Effect) -> Any:
         return _run_tools(run, effect)
     if isinstance(effect, Pause):
         return _pause(run, effect.seconds)
+    if isinstance(effect, Save):
+        return effect.write()
     if isinstance(effect, Compact):
         return effect.service.compact(**effect.keywords)
     if isinstance(effect, Await) and inspect.iscoroutine(effect.awaitable):
@@ -204,6 +206,8 @@ async def _do_async(run: Run, effect: Effect) -> Any:
         return await _run_tools_async(run, effect)
     if isinstance(effect, Pause):
         return await _pause_async(run, effect.seconds)
+    if isinstance(effect, Save):
+        return await asyncio.to_thread(effect.write)
     if isinstance(effect, Compact):
         return await _compact_async(effect)
     assert isinstance(effect, Await)

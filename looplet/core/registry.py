@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,11 +75,12 @@ class BaseToolRegistry:
         """The tool of that name, or ``None``."""
         return self._specs.get(name)
 
-    def copy(self) -> BaseToolRegistry:
-        """Another registry with the same tools and resources."""
+    def copy(self, *, without: Container[str] = ()) -> BaseToolRegistry:
+        """Another registry with the same tools, less those named, and the same resources."""
         other = type(self)()
-        other._specs = dict(self._specs)  # noqa: SLF001 - its own kind
-        other._resources = dict(self._resources)  # noqa: SLF001 - its own kind
+        kept = {name: spec for name, spec in self._specs.items() if name not in without}
+        other._specs = kept
+        other._resources = dict(self._resources)
         return other
 
     def __iter__(self) -> Iterator[ToolSpec]:

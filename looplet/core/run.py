@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.backend import is_async, takes
 from looplet.core.codec import canonical
@@ -29,6 +29,9 @@ from looplet.core.show import (
 )
 from looplet.core.state import DefaultState
 from looplet.core.tools import ToolContext
+
+if TYPE_CHECKING:
+    from looplet.core.resume import Keeper
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -74,6 +77,18 @@ class Run:
     """Calls of this turn that were not run."""
     named_unrun: bool = False
     """Whether this turn's last step names them already."""
+    ahead: list[tuple[ToolCall, ToolResult]] = field(default_factory=list)
+    """Calls of this turn that were run and are still to be recorded, after the newest step."""
+    left: Sequence[ToolCall] = ()
+    """Calls of this turn that are still to be run."""
+    turn_from: int = 1
+    """Number of this turn's first step."""
+    keeper: Keeper | None = None
+    """Writes checkpoints; ``None`` if none are wanted."""
+    mid_turn: bool = False
+    """Whether the run was restored to the middle of a turn."""
+    finished: bool = False
+    """Whether it was restored to its accepted done, so that there is nothing left to do."""
     told: set[tuple[str, str, str]] = field(default_factory=set)
     """Warnings about decisions that were given already."""
 
@@ -173,7 +188,10 @@ def start_run(
         raise ValueError("tools is missing: pass a registry, as tools_from([...]) makes one")
     _warn_without_done(tools, config)
     if stream is not None:
-        raise ValueError("stream= is not available in this version; observe with on_event hooks")
+        from looplet.core.streaming import StreamingHook  # loaded by the runs that have a stream
+
+        # First, so that its LoopStartEvent precedes whatever the other hooks do.
+        hooks = [StreamingHook(stream, runtime=config.runtime), *(hooks or ())]
     task = {"description": task} if isinstance(task, str) else task
     task = {} if task is None else task
     state = _own_state(state, config)
@@ -203,6 +221,10 @@ def start_run(
     run.earlier_results = run.recent_results() if state.steps else ""
     for name, value in (("task", task), ("conversation", run.conversation)):
         put(state, name, value)
+    if config.checkpoint_dir is not None or config.initial_checkpoint is not None:
+        from looplet.core.resume import begin  # files are the business of few runs
+
+        begin(run)
     return run
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class SessionLog:
         self.title = title
         self.highlights_label = highlights_label
         self._format_entity = entity_formatter or str
+        self._lines: deque[str] = deque(maxlen=SHOWN_ENTRIES - 1)
+        """The lines of the shown entries but the newest, which may still be added to."""
         self._older: Counter[str] = Counter()
         """Entries that are there and too old to be shown one by one, by tool."""
         self._dropped: Counter[str] = Counter()
@@ -82,6 +84,8 @@ class SessionLog:
             list(highlights),
             recall_key,
         )
+        if self.entries:
+            self._lines.append(self._line(self.entries[-1]))
         self.entries.append(entry)
         if tool == SUMMARY_TOOL:
             self._summary = entry
@@ -108,7 +112,28 @@ class SessionLog:
         preserved = {id(entry) for entry in kept}
         self._dropped.update(entry.tool for entry in old if id(entry) not in preserved)
         self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
+        self._lines.clear()
         return True
+
+    def left_out(self) -> tuple[dict[str, int], LogEntry | None]:
+        """What compactions left of earlier steps: how many by which tool, and their summary."""
+        return dict(self._dropped), self._summary
+
+    def restore(
+        self,
+        entries: Iterable[LogEntry],
+        *,
+        theory: str = "",
+        dropped: Mapping[str, int] | None = None,
+        summary: LogEntry | None = None,
+    ) -> None:
+        """Put other entries, and what compactions left, in the place of all."""
+        self.entries = list(entries)
+        self._lines.clear()
+        self.current_theory = theory
+        self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
+        self._dropped = Counter(dropped or {})
+        self._summary = summary
 
     def render(self) -> str:
         """The log for a prompt: the newest entries, and the older ones as counts by tool."""
@@ -125,9 +150,13 @@ class SessionLog:
             lines.append(f"earlier: {counts}")
         if self._summary is not None:
             lines.append(f"summary of earlier steps: {self._summary.reasoning}")
-        shown = self.entries[-SHOWN_ENTRIES:]
-        lines += [self._line(entry) for entry in shown if entry.tool != SUMMARY_TOOL]
-        return "\n".join(lines)
+        if len(self._lines) != min(len(self.entries), SHOWN_ENTRIES) - 1 and self.entries:
+            earlier_shown = self.entries[-SHOWN_ENTRIES:-1]
+            self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
+        lines += self._lines
+        if self.entries:
+            lines.append(self._line(self.entries[-1]))
+        return "\n".join(line for line in lines if line)
 
     def render_compact(self) -> str:
         """One line: how many steps by which tool."""
@@ -144,6 +173,8 @@ class SessionLog:
         return [{name: getattr(entry, name) for name in names} for entry in self.entries]
 
     def _line(self, entry: LogEntry) -> str:
+        if entry.tool == SUMMARY_TOOL:  # shown above, whole
+            return ""
         text = f"S{entry.step} {entry.tool}"
         if entry.reasoning:
             text += f": {entry.reasoning[:REASONING_CHARS]}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
-from tests.servers import Answer, completion
+from tests.servers import Answer, completion, message
 
-__all__ = ["Answer", "completion"]
+__all__ = ["Answer", "completion", "message"]
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def dead_url():
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch):
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "OPENAI_ORG_ID"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [each for each in os.environ if each.startswith(("OPENAI_", "ANTHROPIC_"))]:
+        monkeypatch.delenv(name)
     for name in (
         "HTTP_PROXY",
         "HTTPS_PROXY",
@@ -38,6 +39,11 @@ def _no_environment(monkeypatch):
 @pytest.fixture(name="completion")
 def _completion():
     return completion
+
+
+@pytest.fixture(name="message")
+def _message():
+    return message
 
 
 @pytest.fixture(name="Answer")

@@ -24,7 +24,7 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_importing_the_backends_loads_neither_sdk_nor_asyncio():
     code = (
         "import sys; from looplet.backends import *; import looplet.testing; "
-        "print(sorted({'openai', 'asyncio', 'httpx', 'pydantic'} & set(sys.modules)))"
+        "print(sorted({'openai', 'anthropic', 'asyncio', 'httpx', 'pydantic'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

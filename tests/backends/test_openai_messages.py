@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from looplet.backends.answers import parse_arguments, provider_words, retry_after
 from looplet.backends.openai_messages import (
     blocks_of,
     chat_message,
     chat_messages,
     chat_tools,
     choice_of,
-    parse_arguments,
-    provider_words,
     refused_parameter,
-    retry_after,
 )
 from looplet.core.messages import CallRequest, ChatMessage, ModelRequest
 from looplet.errors import BackendError

@@ -87,9 +87,10 @@ def test_a_missing_registry_is_named(drive):
     assert "tools_from" in str(ran.error)
 
 
-def test_a_stream_that_cannot_be_served_is_refused(drive):
+def test_a_stream_that_is_no_emitter_is_refused(drive):
     ran = drive(drive.text([DONE]), tools=shop(), stream=object())
-    assert isinstance(ran.error, ValueError)
+    assert isinstance(ran.error, TypeError)
+    assert "CallbackEmitter" in str(ran.error)
 
 
 def test_an_async_backend_under_the_sync_loop_is_refused_by_name():

@@ -441,3 +441,12 @@ def test_a_wrong_value_from_on_event_names_the_method_and_spares_no_ending(drive
     assert isinstance(ran.error, TypeError)
     assert "Given.on_event" in str(ran.error)
     assert ended == [1]
+
+
+def test_a_bare_argument_has_its_name_before_permission_is_checked(drive):
+    seen = []
+    reply = json.dumps({"tool": "price", "args": "apple"})
+    check = hook(check_permission=lambda call, state: seen.append(dict(call.args)))
+    ran = drive(drive.text([reply, DONE]), tools=shop(), hooks=[check])
+    assert seen == [{"fruit": "apple"}]
+    assert ran.steps[0].tool_call.args == {"fruit": "apple"}

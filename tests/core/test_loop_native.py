@@ -187,3 +187,32 @@ def test_generate_kwargs_are_passed_where_the_backend_takes_the_name(drive):
     ran = drive(Seeded(), tools=shop(), config=config)
     assert ran.stop_reason == "done"
     assert asked == [{"seed": 7}]
+
+
+def test_a_cache_policy_reaches_backends_that_take_its_marks(drive):
+    from looplet import CacheControl, CachePolicy
+
+    asked = []
+
+    class Marked:
+        def generate(self, prompt):
+            raise AssertionError("native calls were asked for")
+
+        def generate_with_tools(self, prompt, *, tools, cache_breakpoints=None, messages=None):
+            asked.append(cache_breakpoints)
+            return [DONE]
+
+    class AsyncMarked:
+        async def generate(self, prompt):
+            raise AssertionError("native calls were asked for")
+
+        async def generate_with_tools(self, prompt, *, tools, cache_breakpoints=None):
+            asked.append(cache_breakpoints)
+            return [DONE]
+
+    llm = AsyncMarked() if type(drive).__name__ == "Async" else Marked()
+    policy = CachePolicy(CacheControl.EPHEMERAL, None, None)
+    config = LoopConfig(use_native_tools=True, system_prompt="Be brief.", cache_policy=policy)
+    drive(llm, tools=shop(), config=config)
+    assert len(asked) == 1
+    assert [mark[0] for mark in asked[0]] == ["system_prompt"]

@@ -1,0 +1,313 @@
+"""What the backends on a provider's own SDK share: client, errors, the call. Knows no provider.
+
+A provider's module names its SDK in a `Provider` and says how a request and a reply look there.
+The SDK's own retries are switched off: one layer retries, and that is whoever calls the backend.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from json import JSONDecodeError
+from types import ModuleType
+from typing import Any, ClassVar
+
+from looplet.backends.answers import provider_words, retry_after, status_words
+from looplet.core.backend import Block
+from looplet.core.lastcall import LastCall
+from looplet.core.messages import Method, ModelRequest
+from looplet.core.wrapping import request_of
+from looplet.errors import (
+    BackendError,
+    BackendRefused,
+    BackendTimeout,
+    BackendUnreachable,
+    MissingExtra,
+)
+
+PROTOCOL_MAX_TOKENS = 2000
+"""What a call asks for that says nothing of ``max_tokens``."""
+UNCHECKED_KEY = "x"
+"""Sent to servers that check no key; the SDKs insist on one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider's SDK, and the words for what is wrong."""
+
+    name: str
+    """The provider's own name, and with it those of its clients."""
+    root_error: str
+    """The base of the SDK's errors."""
+    default_model: str
+    load: Callable[[], ModuleType]
+    """Imports the SDK."""
+    address_hint: str
+    """How its addresses end."""
+    token_variable: str | None = None
+    """A variable that the SDK reads where there is no key."""
+
+    def variable(self, what: str) -> str:
+        """The environment variable of that kind: ``KEY``, ``URL`` or ``MODEL``."""
+        word = {"KEY": "API_KEY", "URL": "BASE_URL", "MODEL": "MODEL"}[what]
+        return f"{self.name.upper()}_{word}"
+
+    def setting(self, what: str) -> str | None:
+        """What that variable holds; empty is not set."""
+        return os.environ.get(self.variable(what)) or None
+
+    def advice(self, status: int) -> str:
+        """What to do about that HTTP status, as the end of a sentence; empty if nobody knows."""
+        key, url, model = (self.variable(what) for what in ("KEY", "URL", "MODEL"))
+        known = {
+            401: f"set {key}, or pass api_key=",
+            403: "check what this key may use",
+            404: f"check the model's name ({model}) and the address ({url}; {self.address_hint})",
+        }
+        return f". To do: {known[status]}" if status in known else ""
+
+    def sdk(self) -> ModuleType | None:
+        """The SDK, if it is installed."""
+        try:
+            return self.load()
+        except ImportError:
+            return None
+
+    def new_client(
+        self, kind: str, needed_for: str, base_url: str | None, api_key: str | None
+    ) -> Any:
+        """A client of the SDK's class ``kind`` by what is given, else by the environment."""
+        sdk = self.sdk()
+        if sdk is None:
+            raise MissingExtra(self.name.lower(), needed_for=needed_for)
+        url = base_url or self.setting("URL")
+        key = api_key or self.setting("KEY")
+        if key is None and not self._has_token():
+            key = UNCHECKED_KEY if url else None
+            if key is None:
+                raise BackendError(
+                    f"{needed_for} does not know which model server to ask: set "
+                    f"{self.variable('KEY')} (for {self.name}) or {self.variable('URL')} (for a "
+                    "server of your own), or pass api_key= or base_url="
+                )
+        return getattr(sdk, kind)(base_url=url, api_key=key, max_retries=0)
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What a call may raise that is translated: the SDK's errors, a body that is no JSON."""
+        sdk = self.sdk()
+        return (JSONDecodeError, UnicodeDecodeError) + (
+            (getattr(sdk, self.root_error),) if sdk else ()
+        )
+
+    def _has_token(self) -> bool:
+        return self.token_variable is not None and bool(os.environ.get(self.token_variable))
+
+
+class ProviderBackend(ABC):
+    """What every backend on an SDK shares, sync or async: all but the call itself."""
+
+    provider: ClassVar[Provider]
+    client_class: ClassVar[str]
+    keywords: ClassVar[frozenset[str]]
+    """What a call may carry beside ``tools``."""
+
+    def __init__(
+        self,
+        client: Any = None,
+        *,
+        model: str | None = None,
+        default_max_tokens: int | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        if client is None:
+            name = type(self).__name__
+            client = self.provider.new_client(self.client_class, name, base_url, api_key)
+        self.model = model or self.provider.default_model
+        self.default_max_tokens = default_max_tokens
+        self._client = _without_retries(client)
+        self._failures = self.provider.failures()
+        self._refused: frozenset[str] = frozenset()
+        """Parameters that the model was found not to take."""
+        self._last = LastCall()
+
+    @property
+    def base_url(self) -> str:
+        """The address that is asked, without a user's name and password."""
+        return re.sub(r"//[^/@]*@", "//", str(getattr(self._client, "base_url", "") or ""))
+
+    @property
+    def last_usage(self) -> dict[str, int] | None:
+        """Tokens of the last call of the calling thread or task; ``None`` if it was not told.
+
+        ``input_tokens`` (all that was sent) and ``output_tokens``, and ``cached_tokens`` (those
+        of the input that a cache held) where the provider tells.
+        """
+        usage = self._last.get().usage
+        return None if usage is None else dict(usage)
+
+    @property
+    def last_stop_reason(self) -> str | None:
+        """Why the last reply to the calling thread or task ended.
+
+        ``end_turn``, ``max_tokens``, ``tool_use``, or the provider's own word.
+        """
+        return self._last.get().stop_reason
+
+    def takes(self, method: str, keyword: str) -> bool:
+        """Whether a call of ``method`` may carry that keyword."""
+        if keyword == "tools":
+            return method == "generate_with_tools"
+        return method in {"generate", "generate_with_tools"} and keyword in self.keywords
+
+    def _begin(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> ModelRequest:
+        unknown = sorted(key for key in keywords if not self.takes(method, key))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__}.{method}() does not take {', '.join(unknown)}; "
+                "what a server takes beyond its keywords goes into extra_body={...}"
+            )
+        self._last.clear()
+        return request_of(method, prompt, keywords)
+
+    @abstractmethod
+    def _body(self, request: ModelRequest) -> dict[str, Any]:
+        """The keywords of the SDK's call."""
+
+    @abstractmethod
+    def _send(self, body: dict[str, Any]) -> Any:
+        """Call the SDK; the async client's answer is awaited by whoever asked."""
+
+    @abstractmethod
+    def _read(self, answer: object) -> list[Block]:
+        """The blocks of an answer; keeps its usage and stop reason."""
+
+    @abstractmethod
+    def _refused_in(self, error: Exception) -> str | None:
+        """The parameter that the model does not take, if that is what the error says."""
+
+    def _can_do_without(self, name: str) -> bool:
+        return name == "temperature"
+
+    def _max_tokens(self, request: ModelRequest) -> int:
+        asked = request.max_tokens
+        if asked == PROTOCOL_MAX_TOKENS and self.default_max_tokens is not None:
+            return self.default_max_tokens
+        return asked
+
+    def _meet(self, error: Exception, body: Mapping[str, Any]) -> None:
+        """Return if the request can be put in another way; raise the failure as ours if not."""
+        name = self._refused_in(error)
+        extra = body.get("extra_body") or {}
+        if name is None or name not in {*body, *extra} or not self._can_do_without(name):
+            raise self._failure(error) from error
+        if name == "temperature" and name not in self._refused:
+            warnings.warn(
+                f"model {self.model!r} takes no temperature of {body.get(name, extra.get(name))}; "
+                "it is left out, and the model's own stands",
+                stacklevel=4,
+            )
+        self._refused |= {name}
+
+    def _failure(self, error: Exception) -> BackendError:
+        """A client's exception as ours; text and type say what to do next."""
+        sdk: Any = self.provider.sdk()
+        url, name = self.base_url, self.provider.name
+        if sdk is None or not isinstance(error, getattr(sdk, self.provider.root_error)):
+            return BackendRefused(f"{url} answered with what is no JSON: {error}")
+        if isinstance(error, sdk.APITimeoutError):
+            return BackendTimeout(
+                f"{url} did not answer in time; ask for less (max_tokens), or pass a client with "
+                f"a longer timeout: {name}Backend({name}(timeout=seconds))"
+            )
+        if isinstance(error, sdk.APIConnectionError):
+            return BackendUnreachable(
+                f"no answer from {url}: {error.__cause__ or error}. Check that the server is "
+                f"running, and base_url= or {self.provider.variable('URL')}"
+            )
+        if isinstance(error, sdk.APIStatusError):
+            return self._refusal(error)
+        return BackendError(f"{url} could not be asked: {error}")
+
+    def _refusal(self, error: Any) -> BackendRefused:
+        status = error.status_code
+        words = provider_words(error_in(error.body), str(error))
+        return BackendRefused(
+            f"{self.base_url} answered {status_words(status)} for model {self.model!r}: "
+            f"{words}{self.provider.advice(status)}",
+            status=status,
+            retry_after=retry_after(error.response.headers),
+        )
+
+    def _no_reply(self, answer: object, error: object, lacks: str) -> BackendRefused:
+        """A 200 that is no reply: some servers send their error so, or a page of HTML."""
+        url = self.base_url
+        if error is None:
+            said = provider_words(None, str(answer), limit=200)
+            hint = f"check the address ({self.provider.address_hint})"
+            return BackendRefused(f"{url} answered without {lacks}; {hint}. It said: {said}")
+        code = error.get("code") if isinstance(error, Mapping) else getattr(error, "code", None)
+        status = code if isinstance(code, int) and 400 <= code <= 599 else None  # noqa: PLR2004  # HTTP
+        said = provider_words(error, str(error))
+        return BackendRefused(f"{url} answered with an error: {said}", status=status)
+
+
+class SyncProviderBackend(ProviderBackend):
+    """One call after the other, in the thread that asks."""
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self._client.close()
+
+    def _ask(self, request: ModelRequest) -> list[Block]:
+        while True:
+            body = self._body(request)
+            try:
+                answer = self._send(body)
+            except self._failures as error:
+                self._meet(error, body)
+            else:
+                return self._read(answer)
+
+
+class AsyncProviderBackend(ProviderBackend):
+    """The same calls, awaited."""
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+    async def _ask(self, request: ModelRequest) -> list[Block]:
+        while True:
+            body = self._body(request)
+            try:
+                answer = await self._send(body)
+            except self._failures as error:
+                self._meet(error, body)
+            else:
+                return self._read(answer)
+
+
+def error_in(body: object) -> object:
+    """The error inside an error's body; some SDKs hand on the whole body, some the error alone.
+
+    >>> error_in({"type": "error", "error": {"message": "No."}}), error_in({"message": "No."})
+    ({'message': 'No.'}, {'message': 'No.'})
+    """
+    inner = body.get("error") if isinstance(body, Mapping) else None
+    return inner if isinstance(inner, Mapping) else body
+
+
+def text_of(blocks: Sequence[Block]) -> str:
+    """The texts of a reply, joined."""
+    return "".join(block["text"] for block in blocks if block["type"] == "text")
+
+
+def _without_retries(client: Any) -> Any:
+    # A copy shares the connections; a stand-in client that has no such setting stays as it is.
+    retries = getattr(client, "max_retries", None)
+    return client.with_options(max_retries=0) if isinstance(retries, int) and retries else client

@@ -1,0 +1,278 @@
+"""A run as a stream of events, through both drivers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import subprocess
+import sys
+
+import pytest
+
+from looplet import CancelToken, Deny, EventPayload, LifecycleEvent, LoopConfig, tool, tools_from
+from looplet.streaming import (
+    CallbackEmitter,
+    CompositeEmitter,
+    LLMCallEndEvent,
+    LoopEndEvent,
+    QueueEmitter,
+    StepEndEvent,
+    StreamingHook,
+    ToolDispatchEvent,
+    ToolResultEvent,
+)
+
+
+@tool(concurrent_safe=True)
+def price(fruit: str) -> dict:
+    """Price of one piece of fruit, in euro."""
+    if fruit == "ctrl-c":
+        raise KeyboardInterrupt
+    return {"fruit": fruit, "euro": {"apple": 0.4, "pear": 0.55}[fruit]}
+
+
+def call(name, **args):
+    return json.dumps({"tool": name, "args": args})
+
+
+APPLE, DONE = call("price", fruit="apple"), call("done", summary="x")
+
+
+def shop():
+    return tools_from([price], include_done=True)
+
+
+def hook(**methods):
+    return type("Given", (), {name: staticmethod(body) for name, body in methods.items()})()
+
+
+def fail(*args, **keywords):
+    raise LookupError("broken hook")
+
+
+class Kept:
+    """An emitter that keeps events, and raises at those of one kind."""
+
+    def __init__(self, breaks_at=None):
+        self.events, self.breaks_at = [], breaks_at
+
+    def emit(self, event):
+        self.events.append(event)
+        if event.event_type == self.breaks_at:
+            raise BrokenPipeError(f"at {event.event_type}")
+
+    @property
+    def types(self):
+        return [event.event_type.removesuffix("Event") for event in self.events]
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def test_a_run_is_told_in_order(drive):
+    kept = Kept()
+    drive(drive.text([APPLE, DONE]), task="Buy fruit", tools=shop(), stream=kept)
+    step = ["StepStart", "LLMCallStart", "LLMCallEnd", "ToolDispatch", "ToolResult", "StepEnd"]
+    assert kept.types == ["LoopStart", *step, *step, "LoopEnd"]
+    start, end = kept.events[0], kept.events[-1]
+    assert (start.task_summary, start.max_steps) == ("Buy fruit", 15)
+    assert (end.total_steps, end.total_llm_calls, end.reason) == (2, 2, "done")
+    assert [each.classification for each in kept.of(StepEndEvent)] == ["ok", "done"]
+    assert kept.of(ToolDispatchEvent)[0].args_summary == "fruit=apple"
+    assert kept.of(LLMCallEndEvent)[0].response_length == len(APPLE)
+
+
+def test_a_stream_and_a_streaming_hook_tell_the_same(drive, clock):
+    stream, hooked = Kept(), Kept()
+    hooks = [StreamingHook(hooked, runtime=clock.runtime)]
+    config = LoopConfig(runtime=clock.runtime)
+    drive(drive.text([APPLE, DONE]), tools=shop(), stream=stream, hooks=hooks, config=config)
+    # A tool's duration is real time, and the tool ran once for both.
+    assert stream.events == hooked.events
+    assert {event.timestamp for event in stream.events} == {1_000.0}
+
+
+def test_entities_of_a_step_are_counted(drive):
+    kept = Kept()
+    config = LoopConfig(extract_entities=lambda data: ["a", "b"] if "euro" in data else [])
+    drive(drive.text([APPLE, DONE]), tools=shop(), stream=kept, config=config)
+    assert [each.new_entities_count for each in kept.of(StepEndEvent)] == [2, 0]
+
+
+def test_calls_side_by_side_are_each_told_once(drive):
+    kept = Kept()
+    block = {"type": "tool_use", "name": "price", "input": {"fruit": "pear"}}
+    llm = drive.native([[{**block, "id": "a"}, {**block, "id": "b"}], "bye"])
+    config = LoopConfig(use_native_tools=True, concurrent_dispatch=True, max_steps=2)
+    drive(llm, tools=shop(), stream=kept, config=config)
+    for kind in (ToolDispatchEvent, ToolResultEvent, StepEndEvent):
+        assert [each.step_num for each in kept.of(kind)] == [1, 2]
+
+
+@pytest.mark.parametrize("slot", ["pre_dispatch", "check_permission"])
+def test_a_call_that_another_hook_denies_is_told_with_its_error(drive, slot):
+    kept = Kept()
+    hooks = [hook(**{slot: lambda *args: Deny("no")}), StreamingHook(kept)]
+    drive(drive.text([APPLE, DONE]), tools=shop(), hooks=hooks)
+    assert len(kept.of(ToolDispatchEvent)) == 2
+    assert [each.has_error for each in kept.of(ToolResultEvent)] == [True, False]
+    assert "Hook" in kept.types
+
+
+def test_a_done_that_is_rejected_is_classified(drive):
+    kept = Kept()
+    drive(
+        drive.text([DONE]),
+        tools=shop(),
+        hooks=[hook(check_done=lambda *args: "not yet"), StreamingHook(kept)],
+        max_steps=1,
+    )
+    assert [each.classification for each in kept.of(StepEndEvent)] == ["rejected"]
+    assert kept.events[-1].reason == "budget_exhausted"
+
+
+def cancelled():
+    token = CancelToken()
+    token.cancel()
+    return token
+
+
+@pytest.mark.parametrize(
+    ("replies", "options", "reason"),
+    [
+        ([APPLE, DONE], {}, "done"),
+        ([APPLE] * 3, {"leave_after": 1}, "stream_closed"),
+        ([APPLE, DONE], {"leave_after": 2}, "done"),
+        ([APPLE] * 3, {"max_steps": 2}, "budget_exhausted"),
+        ([APPLE], {"config": LoopConfig(cancel_token=cancelled())}, "cancelled"),
+        ([TypeError("no such model")], {}, "llm_error"),
+        ([call("price", fruit="ctrl-c")], {}, "interrupted"),
+        ([APPLE], {"hooks": [hook(should_stop=lambda *args: True)]}, "hook_stop"),
+        ([APPLE], {"hooks": [hook(pre_loop=fail)]}, "error"),
+        ([APPLE], {"hooks": [hook(pre_prompt=fail)]}, "error"),
+        ([APPLE], {"hooks": [hook(post_dispatch=fail)]}, "error"),
+        ([DONE], {"hooks": [hook(on_loop_end=fail)]}, "done"),
+    ],
+)
+@pytest.mark.parametrize("place", ["stream", "first", "last"])
+def test_every_end_is_told_exactly_once_with_its_stop_reason(
+    drive, replies, options, reason, place
+):
+    kept, options = Kept(), dict(options)
+    hooks = list(options.pop("hooks", []))
+    if place == "stream":
+        options["stream"] = kept
+    else:
+        hooks.insert(0 if place == "first" else len(hooks), StreamingHook(kept))
+    ran = drive(drive.text(replies), tools=shop(), hooks=hooks, **options)
+    (end,) = kept.of(LoopEndEvent)
+    assert end is kept.events[-1]
+    assert end.reason == ran.stop_reason == reason
+    assert end.total_steps == len(ran.state.steps) == len(kept.of(StepEndEvent))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("LoopStartEvent", "error"),
+        ("StepStartEvent", "error"),
+        ("LLMCallStartEvent", "error"),
+        ("LLMCallEndEvent", "error"),
+        ("ToolDispatchEvent", "error"),
+        ("ToolResultEvent", "error"),
+        ("StepEndEvent", "error"),
+        ("LoopEndEvent", "done"),
+    ],
+)
+def test_what_an_emitter_raises_leaves_after_the_run_is_finalised(drive, kind, reason):
+    kept, ends = Kept(kind), []
+    watcher = hook(on_loop_end=lambda *args: ends.append(1))
+    ran = drive(drive.text([APPLE, DONE]), tools=shop(), stream=kept, hooks=[watcher])
+    assert isinstance(ran.error, BrokenPipeError)
+    assert str(ran.error) == f"at {kind}"
+    assert (ends, ran.stop_reason) == ([1], reason)
+    assert [each.reason for each in kept.of(LoopEndEvent)] == [reason]
+    assert kept.types[-2:] != ["LoopEnd", "LoopEnd"]
+
+
+def test_the_first_exception_of_an_emitter_that_stays_broken_leaves(drive):
+    def write(event):
+        raise BrokenPipeError(event.event_type)
+
+    ran = drive(drive.text([APPLE, DONE]), tools=shop(), stream=CallbackEmitter(write))
+    assert str(ran.error) == "LoopStartEvent"
+
+
+def test_a_model_is_not_asked_when_the_stream_broke_before(drive):
+    llm = drive.text([APPLE, DONE])
+    drive(llm, tools=shop(), stream=Kept("LLMCallStartEvent"))
+    assert llm.calls == 0
+
+
+def test_a_failure_at_another_event_is_raised_by_the_next_slot(drive):
+    kept = Kept("HookEvent")
+    deny = hook(pre_dispatch=lambda *args: Deny("no"))
+    ran = drive(drive.text([APPLE, DONE]), tools=shop(), stream=kept, hooks=[deny])
+    assert isinstance(ran.error, BrokenPipeError)
+    assert ran.stop_reason == "error"
+
+
+def test_a_hook_serves_one_run_after_another(drive):
+    kept = Kept()
+    streaming = StreamingHook(kept)
+    for _ in range(2):
+        drive(drive.text([APPLE, DONE]), tools=shop(), hooks=[streaming])
+    assert [each.total_llm_calls for each in kept.of(LoopEndEvent)] == [2, 2]
+
+
+def test_a_compaction_is_told():
+    kept = Kept()
+    streaming = StreamingHook(kept)
+    for event in (LifecycleEvent.PRE_COMPACT, LifecycleEvent.POST_COMPACT):
+        streaming.on_event(EventPayload(event, step_num=3, messages_before=9, messages_after=4))
+    pressure, recovery = kept.events
+    assert (pressure.event_type, pressure.messages_before) == ("ContextPressureEvent", 9)
+    assert (recovery.event_type, recovery.messages_after) == ("RecoveryEvent", 4)
+
+
+@pytest.mark.parametrize("make", [queue.Queue, asyncio.Queue])
+def test_a_queue_gets_the_events_and_a_full_one_ends_the_run(drive, make):
+    events = make()
+    drive(drive.text([DONE]), tools=shop(), stream=QueueEmitter(events))
+    assert events.get_nowait().event_type == "LoopStartEvent"
+    ran = drive(drive.text([DONE]), tools=shop(), stream=QueueEmitter(make(maxsize=1)))
+    assert isinstance(ran.error, queue.Full | asyncio.QueueFull)
+
+
+def test_several_emitters_all_get_an_event_that_one_of_them_fails_at(drive):
+    good = Kept()
+    ran = drive(
+        drive.text([DONE]), tools=shop(), stream=CompositeEmitter([Kept("LoopStartEvent"), good])
+    )
+    assert isinstance(ran.error, BrokenPipeError)
+    assert good.types == ["LoopStart", "LoopEnd"]
+
+
+async def later(event):
+    pass
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CallbackEmitter(later),
+        lambda: QueueEmitter([]),
+        lambda: StreamingHook(object()),
+        lambda: StreamingHook(type("Late", (), {"emit": staticmethod(later)})()),
+    ],
+)
+def test_what_cannot_take_events_is_refused_by_name(make):
+    with pytest.raises(TypeError, match=r"emit|function|queue"):
+        make()
+
+
+def test_the_loop_loads_no_stream_until_one_is_given():
+    code = "import sys, looplet.core.loop; print([n for n in sys.modules if 'stream' in n])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
