@@ -79,8 +79,8 @@ class BaseToolRegistry:
         """Another registry with the same tools, less those named, and the same resources."""
         other = type(self)()
         kept = {name: spec for name, spec in self._specs.items() if name not in without}
-        other._specs = kept
-        other._resources = dict(self._resources)
+        other._specs = kept  # noqa: SLF001 - its own kind
+        other._resources = dict(self._resources)  # noqa: SLF001 - its own kind
         return other
 
     def __iter__(self) -> Iterator[ToolSpec]:
