@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         ToolValidationError,
     )
     from looplet.evals import EvalContext, EvalResult, eval_discover, eval_mark
+    from looplet.mcp import MCPToolAdapter
     from looplet.streaming import (
         CallbackEmitter,
         CompositeEmitter,
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
         ToolDispatchEvent,
         ToolResultEvent,
     )
+    from looplet.subagent import run_sub_loop
     from looplet.telemetry import MetricsCollector, MetricsHook, Span, Tracer, TracingHook
     from looplet.testing import AsyncMockLLMBackend, MockLLMBackend
     from looplet.trajectory import (
@@ -165,12 +167,14 @@ _ROOMS = {
     "looplet.core.validation": "suggest_similar",
     "looplet.errors": "LLMResponsesExhausted NotEvaluable RetryExhausted ToolValidationError",
     "looplet.evals": "EvalContext EvalResult eval_discover eval_mark",
+    "looplet.mcp": "MCPToolAdapter",
     "looplet.streaming": (
         "CallbackEmitter CompositeEmitter ContextPressureEvent HookEvent LLMCallEndEvent "
         "LLMCallStartEvent LLMChunkEvent LoopEndEvent LoopStartEvent QueueEmitter "
         "RecoveryEvent StepEndEvent StepStartEvent StreamingHook ToolDispatchEvent "
         "ToolResultEvent"
     ),
+    "looplet.subagent": "run_sub_loop",
     "looplet.telemetry": "MetricsCollector MetricsHook Span Tracer TracingHook",
     "looplet.testing": "AsyncMockLLMBackend MockLLMBackend",
     "looplet.trajectory": "LLMCall StepRecord Trajectory TrajectoryRecorder TrajectoryStore",
@@ -230,6 +234,7 @@ __all__ = [
     "LoopEndEvent",
     "LoopHook",
     "LoopStartEvent",
+    "MCPToolAdapter",
     "Message",
     "MessageRole",
     "MetricsCollector",
@@ -299,6 +304,7 @@ __all__ = [
     "result_size_fingerprint",
     "resume_loop_state",
     "run_compact",
+    "run_sub_loop",
     "suggest_similar",
     "supports_native_tools",
     "tool",
