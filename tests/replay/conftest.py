@@ -1,10 +1,6 @@
 """Two small models that answer from a list, one for each kind of loop."""
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("untimed", deadline=None)  # no test asserts a time
-settings.load_profile("untimed")
 
 
 class Model:
