@@ -6,13 +6,13 @@ task alone; so the variables that the other thread set are taken over when it is
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
 from looplet.core.backend import is_async, only_taken
 from looplet.core.messages import Method
+from looplet.core.threads import in_thread
 from looplet.errors import BackendTimeout
 
 
@@ -49,25 +49,12 @@ def call_within(seconds: float, work: Callable[[], Any]) -> Any:
     Raises ``BackendTimeout`` then; the thread is left to itself, and does not hold up the
     interpreter's exit.
     """
-    outcome: list[tuple[Any, BaseException | None]] = []
-    context, finished = copy_context(), threading.Event()
-
-    def body() -> None:
-        try:
-            outcome.append((context.run(work), None))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-            outcome.append((None, error))
-        finally:
-            finished.set()
-
-    threading.Thread(target=body, name="looplet-call", daemon=True).start()
-    if not finished.wait(seconds):
+    context = copy_context()
+    outcome = in_thread(work, name="looplet-call", context=context)
+    if not outcome.finished.wait(seconds):
         raise too_slow(seconds)
     take_over(context)
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value
+    return outcome.take()
 
 
 def too_slow(seconds: float) -> BackendTimeout:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from looplet.core.cancel import CancelToken
 
 
+THREAD = "looplet-tool"
+"""The name of the threads that tools run in."""
+
+
 class Attempt:
     """One call that passed its checks: run inside ``with``, then read ``result``.
 
@@ -89,7 +93,9 @@ def run(attempt: Attempt) -> Any:
     seconds = attempt.spec.timeout_s
     if seconds is None:
         return _run_whole(attempt)
-    outcome = _in_thread(lambda: _run_whole(attempt))
+    from looplet.core.threads import in_thread  # loaded when a tool needs a thread
+
+    outcome = in_thread(lambda: _run_whole(attempt), name=THREAD)
     if not outcome.finished.wait(seconds):
         attempt.give_up()
         raise _too_slow(attempt)
@@ -120,7 +126,9 @@ def _complete(attempt: Attempt, awaitable: Any) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(_wait_for(attempt, awaitable))
-    outcome = _in_thread(lambda: asyncio.run(_wait_for(attempt, awaitable)))
+    from looplet.core.threads import in_thread  # loaded when a tool needs a thread
+
+    outcome = in_thread(lambda: asyncio.run(_wait_for(attempt, awaitable)), name=THREAD)
     outcome.finished.wait()
     return outcome.take()
 
@@ -150,39 +158,3 @@ def _without_stop_iteration(attempt: Attempt, work: Callable[[], Any]) -> Any:
 
 def _too_slow(attempt: Attempt) -> TimeoutError:
     return TimeoutError(f"{attempt.spec.name} did not finish within {attempt.spec.timeout_s:g} s")
-
-
-class _Outcome:
-    """What a thread of its own gave; the thread never holds up the interpreter's exit."""
-
-    def __init__(self) -> None:
-        import threading
-
-        self.finished = threading.Event()
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    def take(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-def _in_thread(work: Callable[[], Any]) -> _Outcome:
-    outcome = _Outcome()
-
-    import contextvars
-    import threading
-
-    context = contextvars.copy_context()
-
-    def body() -> None:
-        try:
-            outcome.value = context.run(work)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-            outcome.error = error
-        finally:
-            outcome.finished.set()
-
-    threading.Thread(target=body, name="looplet-tool", daemon=True).start()
-    return outcome
