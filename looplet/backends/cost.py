@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from looplet.backends.ledger import Ledger
+from looplet.backends.ledger import Counted, Ledger
 from looplet.core.backend import Reply, is_async
 from looplet.core.codec import JSON
 from looplet.core.messages import Method
@@ -16,7 +16,7 @@ NAME = "default"
 DEFAULT_PURPOSE = "reasoning"
 
 
-class CostTracker(SyncWrapper):
+class CostTracker(Counted, SyncWrapper):
     """A backend around ``backend`` whose tokens are counted, at prices in USD per 1000 tokens.
 
     Around an async backend its calls are awaited. Tokens are the provider's own if given, else
@@ -47,31 +47,6 @@ class CostTracker(SyncWrapper):
         """What ``copy`` hands to ``__new__``."""
         return (self.inner,)
 
-    @property
-    def total_input_tokens(self) -> int:
-        """Tokens sent so far."""
-        return self._ledger.total().total_input_tokens
-
-    @property
-    def total_output_tokens(self) -> int:
-        """Tokens received so far."""
-        return self._ledger.total().total_output_tokens
-
-    @property
-    def total_cost(self) -> float:
-        """Cost so far, in USD."""
-        return self._ledger.total().total_cost
-
-    @property
-    def call_count(self) -> int:
-        """Calls that gave a reply."""
-        return self._ledger.total().call_count
-
-    @property
-    def tokens_estimated(self) -> bool:
-        """Whether any count of tokens is an estimate."""
-        return self._ledger.total().tokens_estimated
-
     def report(self) -> dict[str, JSON]:
         """The five figures, and the same under ``purposes`` by purpose."""
         purposes = self._ledger.by_purpose()
@@ -79,10 +54,6 @@ class CostTracker(SyncWrapper):
             **self._ledger.total().to_dict(),
             "purposes": {name: each.to_dict() for name, each in purposes.items()},
         }
-
-    def reset(self) -> None:
-        """Count from zero."""
-        self._ledger.reset()
 
     def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Make one call, and count it."""

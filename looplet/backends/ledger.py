@@ -102,3 +102,38 @@ def _sum(parts: Iterable[Figures]) -> Figures:
         total_cost=float(sum(each.total_cost for each in figures)),
         tokens_estimated=any(each.tokens_estimated for each in figures),
     )
+
+
+class Counted:
+    """The five figures of a backend that keeps a ledger."""
+
+    _ledger: Ledger
+
+    @property
+    def total_input_tokens(self) -> int:
+        """Tokens sent so far."""
+        return self._ledger.total().total_input_tokens
+
+    @property
+    def total_output_tokens(self) -> int:
+        """Tokens received so far."""
+        return self._ledger.total().total_output_tokens
+
+    @property
+    def total_cost(self) -> float:
+        """Cost so far, in USD, by the prices known; what has no price costs nothing."""
+        return self._ledger.total().total_cost
+
+    @property
+    def call_count(self) -> int:
+        """Calls that gave a reply."""
+        return self._ledger.total().call_count
+
+    @property
+    def tokens_estimated(self) -> bool:
+        """Whether any count of tokens is an estimate."""
+        return self._ledger.total().tokens_estimated
+
+    def reset(self) -> None:
+        """Count from zero."""
+        self._ledger.reset()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from looplet.backends.ledger import Ledger, Price
+from looplet.backends.ledger import Counted, Ledger, Price
 from looplet.backends.profile import DEFAULT_NAME, Backends, ModelProfile, profiles_of
 from looplet.core.backend import Reply, is_async, only_taken, takes
 from looplet.core.codec import JSON
@@ -25,7 +25,7 @@ REQUEST_IS_WRONG = frozenset({400, 422})
 """Statuses that another backend would give as well."""
 
 
-class BackendRouter:
+class BackendRouter(Counted):
     """A backend that asks one of several, by purpose, and counts what was used.
 
     ``backends`` is one backend, a mapping name → backend or ``ModelProfile``, or a sequence of
@@ -85,31 +85,6 @@ class BackendRouter:
         return SelectedBackend(self, purpose)
 
     @property
-    def total_input_tokens(self) -> int:
-        """Tokens sent so far."""
-        return self._ledger.total().total_input_tokens
-
-    @property
-    def total_output_tokens(self) -> int:
-        """Tokens received so far."""
-        return self._ledger.total().total_output_tokens
-
-    @property
-    def total_cost(self) -> float:
-        """Cost so far, in USD, by the prices known; a backend without a price costs nothing."""
-        return self._ledger.total().total_cost
-
-    @property
-    def call_count(self) -> int:
-        """Calls that gave a reply."""
-        return self._ledger.total().call_count
-
-    @property
-    def tokens_estimated(self) -> bool:
-        """Whether any count of tokens is an estimate."""
-        return self._ledger.total().tokens_estimated
-
-    @property
     def last_usage(self) -> Mapping[str, int] | None:
         """The provider's usage for the last call of the calling thread or task."""
         return self._last.get().usage
@@ -127,10 +102,6 @@ class BackendRouter:
             "backends": {name: each.to_dict() for name, each in ledger.by_backend().items()},
             "purposes": {name: each.to_dict() for name, each in ledger.by_purpose().items()},
         }
-
-    def reset(self) -> None:
-        """Count from zero."""
-        self._ledger.reset()
 
     def takes(self, method: str, keyword: str) -> bool:
         """Whether a call may carry that keyword.
