@@ -15,6 +15,7 @@ from looplet.streaming import (
     CallbackEmitter,
     CompositeEmitter,
     LLMCallEndEvent,
+    LLMChunkEvent,
     LoopEndEvent,
     QueueEmitter,
     StepEndEvent,
@@ -22,6 +23,7 @@ from looplet.streaming import (
     ToolDispatchEvent,
     ToolResultEvent,
 )
+from tests.drivers import DRIVERS
 
 
 @tool(concurrent_safe=True)
@@ -276,3 +278,79 @@ def test_the_loop_loads_no_stream_until_one_is_given():
     code = "import sys, looplet.core.loop; print([n for n in sys.modules if 'stream' in n])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def typing(drive, *replies):
+    """A scripted backend that hands its reply on in pieces of four characters."""
+    model = drive.text(list(replies))
+    kind = type(model)
+
+    def pieces(reply, on_chunk):
+        for place in range(0, len(reply), 4):
+            on_chunk(reply[place : place + 4])
+            if reply.startswith("FALLS"):
+                raise ConnectionError("the line went dead")
+        return reply
+
+    if asyncio.iscoroutinefunction(kind.generate):
+
+        async def generate(self, prompt, *, on_chunk=None):
+            reply = await kind.generate(self, prompt)
+            return pieces(reply, on_chunk or (lambda text: None))
+
+    else:
+
+        def generate(self, prompt, *, on_chunk=None):
+            reply = kind.generate(self, prompt)
+            return pieces(reply, on_chunk or (lambda text: None))
+
+    model.__class__ = type("Typing", (kind,), {"generate": generate})
+    return model
+
+
+def test_pieces_of_a_streamed_reply_are_told_as_they_come(drive):
+    kept = Kept()
+    ran = drive(typing(drive, APPLE, DONE), tools=shop(), stream=kept)
+    assert ran.tools == ["price", "done"]
+    chunks = [event for event in kept.events if isinstance(event, LLMChunkEvent)]
+    told = {number: "".join(c.text for c in chunks if c.step_num == number) for number in (1, 2)}
+    assert told == {1: APPLE, 2: DONE}
+    kinds = [event.event_type for event in kept.events]
+    first = kinds.index("LLMChunkEvent")
+    assert kinds[first - 1] == "LLMCallStartEvent"
+    assert kinds.index("LLMCallEndEvent") > first
+
+
+def test_a_reply_that_broke_off_is_told_anew_with_its_attempt(drive, clock):
+    kept = Kept()
+    model = typing(drive, "FALLS over", DONE)
+    ran = drive(model, tools=shop(), stream=kept, config=LoopConfig(runtime=clock.runtime))
+    chunks = [event for event in kept.events if isinstance(event, LLMChunkEvent)]
+    assert [(chunk.text, chunk.attempt) for chunk in chunks[:2]] == [("FALL", 1), (DONE[:4], 2)]
+    assert ran.stop_reason == "done"
+
+
+def test_an_emitter_that_fails_at_a_piece_ends_the_run_and_is_no_failure_of_the_model(drive):
+    ran = drive(typing(drive, APPLE, DONE), tools=shop(), stream=Kept(breaks_at="LLMChunkEvent"))
+    assert isinstance(ran.error, BrokenPipeError)
+    assert ran.stop_reason == "error"
+    assert ran.steps == []
+
+
+def test_a_backend_that_does_not_stream_is_not_asked_to(drive):
+    kept = Kept()
+    drive(drive.text([DONE]), tools=shop(), stream=kept)
+    assert not [event for event in kept.events if isinstance(event, LLMChunkEvent)]
+
+
+@pytest.mark.parametrize("drive", [DRIVERS["async"], DRIVERS["threads"]], ids=["async", "threads"])
+def test_an_async_hook_at_pieces_is_awaited_when_the_reply_is_whole(drive):
+    seen = []
+
+    class Slow:
+        async def on_chunk(self, text, step_num, attempt):
+            await asyncio.sleep(0)
+            seen.append(text)
+
+    drive(typing(drive, DONE), tools=shop(), hooks=[Slow()])
+    assert "".join(seen) == DONE

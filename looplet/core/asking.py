@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from looplet.core.backend import takes
-from looplet.core.consult import Phase, consult, emit, first_text
+from looplet.core.consult import ChunkTeller, Phase, consult, emit, first_text
 from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
 from looplet.core.effects import AskModel, ModelReply, Pause
 from looplet.core.events import LifecycleEvent
@@ -167,15 +167,22 @@ def call_model(
     if policy is not None and takes(backend, request.method, "cache_breakpoints"):
         parts = {"system_prompt": request.system_prompt, "tools": request.tools}
         keywords["cache_breakpoints"] = policy.breakpoints(memory=run.memory(), **parts)
+    streams = bool(run.listeners.on_chunk) and takes(backend, request.method, "on_chunk")
     attempt = 0
     while True:
         attempt += 1
         run.llm_calls += 1
+        teller = ChunkTeller(run, attempt) if streams else None
+        if teller is not None:
+            keywords["on_chunk"] = teller
+        answer: ModelReply | Failure
         try:
-            answer: ModelReply = yield AskModel(backend, request, keywords)
+            answer = yield AskModel(backend, request, keywords)
         except Exception as error:  # noqa: BLE001 - the one place that decides about a failed call
-            failure = Failure(error, attempt)
-        else:
+            answer = failure = Failure(error, attempt)
+        if teller is not None:
+            yield from teller.settle()
+        if isinstance(answer, ModelReply):
             return answer
         if is_permanent(failure.error) or attempt > len(PAUSES):
             return failure

@@ -172,7 +172,8 @@ def _keep_reply(run: Run, answer: ParsedReply) -> None:
         return
     if not answer.ids_given:
         _number_calls(run, answer.calls)
-    run.history.reply_calls(answer.text if answer.ids_given else "", answer.calls)
+    text = answer.text if answer.ids_given else ""
+    run.history.reply_calls(text, answer.calls, answer.blocks)
 
 
 def _number_calls(run: Run, calls: Sequence[ToolCall]) -> None:

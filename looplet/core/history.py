@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from looplet.core.codec import JSON
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ToolCall, is_dunder
 from looplet.core.show import cut
@@ -50,12 +51,14 @@ class History:
         """Add a reply of the model that was text alone."""
         self._add(ChatMessage(role="assistant", content=text))
 
-    def reply_calls(self, text: str, calls: Sequence[ToolCall]) -> None:
-        """Add a reply of the model that asked for tool calls."""
+    def reply_calls(
+        self, text: str, calls: Sequence[ToolCall], blocks: tuple[Mapping[str, JSON], ...] = ()
+    ) -> None:
+        """Add a reply of the model that asked for tool calls; ``blocks`` as in ``ChatMessage``."""
         asked = tuple(
             CallRequest(id=call.call_id, name=call.tool, input=_visible(call)) for call in calls
         )
-        self._add(ChatMessage(role="assistant", content=text, calls=asked))
+        self._add(ChatMessage(role="assistant", content=text, calls=asked, blocks=blocks))
 
     def answer(self, call_id: str, text: str, *, step: int | None = None) -> None:
         """Add the result of a call; ``step`` is its number, unless the call was not run."""
@@ -121,7 +124,8 @@ def _visible(call: ToolCall) -> dict[str, object]:
 
 def _chars(message: ChatMessage) -> int:
     calls = sum(len(call.name) + len(str(call.input)) for call in message.calls)
-    return len(message.content) + calls
+    beside = (block for block in message.blocks if block.get("type") not in {"text", "tool_use"})
+    return len(message.content) + calls + sum(len(str(block)) for block in beside)
 
 
 def _saying(message: ChatMessage, step: int | None, results: Mapping[int, str]) -> ChatMessage:

@@ -22,6 +22,7 @@ SLOTS = (
     "should_stop",
     "on_loop_end",
     "on_event",
+    "on_chunk",
 )
 
 
@@ -48,6 +49,8 @@ class Listeners:
     should_stop: tuple[Bound, ...]
     on_loop_end: tuple[Bound, ...]
     on_event: tuple[Bound, ...]
+    on_chunk: tuple[Bound, ...]
+    """``on_chunk(text, step_num, attempt)``: a piece of a reply that is still being written."""
     before_tool: tuple[Bound, ...]
     """``on_event`` of the hooks without ``pre_dispatch``."""
     after_tool: tuple[Bound, ...]

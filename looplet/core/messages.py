@@ -41,6 +41,11 @@ class ChatMessage:
     content: str = ""
     calls: tuple[CallRequest, ...] = ()
     call_id: str | None = None
+    blocks: tuple[Mapping[str, JSON], ...] = ()
+    """A reply's blocks as the backend gave them, where they are more than text and calls.
+
+    A provider wants what its model thought sent back unchanged; others read the fields above.
+    """
 
     def to_dict(self) -> dict[str, JSON]:
         """The message as JSON; empty optional fields are left out."""
@@ -49,6 +54,8 @@ class ChatMessage:
             out["calls"] = [call.to_dict() for call in self.calls]
         if self.call_id is not None:
             out["call_id"] = self.call_id
+        if self.blocks:
+            out["blocks"] = [dict(block) for block in self.blocks]
         return out
 
     @classmethod
@@ -59,7 +66,11 @@ class ChatMessage:
             for call in data.get("calls", ())
         )
         return cls(
-            role=data["role"], content=data["content"], calls=calls, call_id=data.get("call_id")
+            role=data["role"],
+            content=data["content"],
+            calls=calls,
+            call_id=data.get("call_id"),
+            blocks=tuple(data.get("blocks", ())),
         )
 
     @cached_property

@@ -37,6 +37,8 @@ class ParsedReply:
     complaint: str | None = None
     ids_given: bool = field(default=False)
     """Whether the calls carry the provider's own ids."""
+    blocks: tuple[Mapping[str, JSON], ...] = ()
+    """The whole reply, where it has blocks beside texts and calls: what the model thought."""
 
 
 def parse_reply(reply: object) -> ParsedReply:
@@ -79,8 +81,13 @@ def _parse_blocks(blocks: list[Any]) -> ParsedReply | None:
     if not uses:
         return None
     text = "\n".join(_texts_of(blocks))
+    known = [block for block in blocks if isinstance(block, Mapping)]
+    beside = any(block.get("type") not in {"text", "tool_use"} for block in known)
     return ParsedReply(
-        calls=tuple(_call_of_block(use, text) for use in uses), text=text, ids_given=True
+        calls=tuple(_call_of_block(use, text) for use in uses),
+        text=text,
+        ids_given=True,
+        blocks=tuple(known) if beside else (),
     )
 
 

@@ -56,10 +56,15 @@ class LLMCallEndEvent(StreamEvent):
 
 @dataclass(frozen=True, slots=True)
 class LLMChunkEvent(StreamEvent):
-    """A piece of a streamed reply. The loop asks for whole replies; who streams one emits it."""
+    """A piece of a reply that is still being written, by a backend that streams.
+
+    The pieces of the last attempt at a call, joined, are its reply's text.
+    """
 
     step_num: int
     text: str
+    attempt: int = 1
+    """Which attempt at the call; a call that failed half-way is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from looplet.core.stream_events import (
     HookEvent,
     LLMCallEndEvent,
     LLMCallStartEvent,
+    LLMChunkEvent,
     LoopEndEvent,
     LoopStartEvent,
     RecoveryEvent,
@@ -98,6 +99,10 @@ class StreamingHook(StepWatcher):
         """Tell a step's end."""
         kind = classify(step, is_done=step.number == self.done_number)
         self._tell(StepEndEvent, step.number, kind, self.new_entities(step.number))
+
+    def on_chunk(self, text: str, step_num: int, attempt: int) -> None:
+        """Tell a piece of a reply; called where the model is asked, which may be a thread."""
+        self._tell(LLMChunkEvent, step_num, text, attempt)
 
     def on_event(self, payload: EventPayload) -> HookDecision | None:
         """Tell what is seen through events alone; keeps what the emitter raises."""

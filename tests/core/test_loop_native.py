@@ -216,3 +216,14 @@ def test_a_cache_policy_reaches_backends_that_take_its_marks(drive):
     drive(llm, tools=shop(), config=config)
     assert len(asked) == 1
     assert [mark[0] for mark in asked[0]] == ["system_prompt"]
+
+
+def test_what_the_model_thought_is_sent_back_unchanged_with_its_calls(drive):
+    thought = {"type": "thinking", "thinking": "an apple, then", "signature": "c2lnbmVk"}
+    use = {"type": "tool_use", "id": "use_1", "name": "price", "input": {"fruit": "apple"}}
+    end = {"type": "tool_use", "id": "use_2", "name": "done", "input": {"summary": "0.4"}}
+    llm = drive.native([[thought, use], [end]])
+    drive(llm, tools=shop(), config=LoopConfig(use_native_tools=True))
+    told = llm.requests[1].messages
+    assert [message.blocks for message in told] == [(), (thought, use), ()]
+    assert told[1].from_dict(told[1].to_dict()) == told[1]
