@@ -23,7 +23,7 @@ from looplet.core.prompt import (
 )
 from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import is_too_long, recover
-from looplet.core.run import Run, sampling_keywords, tools_chars
+from looplet.core.run import Run, call_keywords, tools_chars
 from looplet.core.session import facts_of
 from looplet.core.usage import tokens_of
 
@@ -58,9 +58,12 @@ class Failure:
 
 def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
     """Ask what to do next. ``None`` means that a hook ended the run instead."""
-    briefing = yield from gather_briefing(run)
-    if run.stop_reason is not None:
-        return None
+    if run.listeners.brief or run.config.build_briefing is not None:
+        briefing = yield from gather_briefing(run)
+        if run.stop_reason is not None:
+            return None
+    else:
+        briefing = _take_pending(run, "", [])
     request = yield from build_request(run, briefing)
     _keep_prompt(run, request.prompt)
     while is_too_long(run, request) and (yield from recover(run)):
@@ -71,11 +74,12 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
             break
         request = yield from rebuild_request(run, request, briefing)
         answer = yield from put_question(run, request, "reasoning")
-    if isinstance(answer, ModelReply):
+    if run.config.max_turn_continuations and isinstance(answer, ModelReply):
         answer = yield from continue_reply(run, request, answer)
     if not isinstance(answer, ModelReply):
         return answer
-    return (yield from read_or_repair(run, request, answer))
+    parsed = parse_reply(answer.reply)
+    return parsed if parsed.complaint is None else (yield from repair(run, request, parsed))
 
 
 def gather_briefing(run: Run) -> Phase[str]:
@@ -95,21 +99,21 @@ def gather_briefing(run: Run) -> Phase[str]:
         if decision is not None and decision.stop is not None:
             run.stop(decision.stop)
             return ""
-    texts += run.pending
-    run.pending.clear()
-    return _bounded(base or "", texts, run.config.max_briefing_tokens)
+    return _take_pending(run, base or "", texts)
 
 
 def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
     """Build what is sent: a prompt of text, or the native conversation with its new messages."""
     method = "generate_with_tools" if run.native else "generate"
     tools = run.tools.tool_schemas() if run.native else ()
+    messages: tuple[ChatMessage, ...] = ()
     if run.history is not None:
         prompt = _continue_history(run, briefing)
         messages = run.history.messages()
+    elif run.own_prompt:
+        prompt = yield from _own_prompt(run, briefing)
     else:
-        prompt = yield from _text_prompt(run, briefing)
-        messages = ()
+        prompt = _default_prompt(run, briefing, run.memory())
     return ModelRequest(
         method=method,  # type: ignore[arg-type]  # one of the two literals
         prompt=prompt,
@@ -125,7 +129,10 @@ def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[Mod
     """Build the same request of what is shorter by now."""
     if run.history is not None:
         return replace(request, messages=run.history.messages())
-    prompt = yield from _text_prompt(run, briefing)
+    if run.own_prompt:
+        prompt = yield from _own_prompt(run, briefing)
+    else:
+        prompt = _default_prompt(run, briefing, run.memory())
     return replace(request, prompt=prompt)
 
 
@@ -162,7 +169,7 @@ def call_model(
     """Call the model; transient failures are tried again, here and nowhere else."""
     router = run.config.router
     backend = run.llm if router is None else router.select(purpose=purpose)
-    keywords = sampling_keywords(run, backend, request.method, purpose)
+    keywords = call_keywords(run, backend, request, purpose)
     policy = run.config.cache_policy
     if policy is not None and takes(backend, request.method, "cache_breakpoints"):
         parts = {"system_prompt": request.system_prompt, "tools": request.tools}
@@ -177,7 +184,7 @@ def call_model(
             keywords["on_chunk"] = teller
         answer: ModelReply | Failure
         try:
-            answer = yield AskModel(backend, request, keywords)
+            answer = yield AskModel(backend, request.method, request.prompt, keywords)
         except Exception as error:  # noqa: BLE001 - the one place that decides about a failed call
             answer = failure = Failure(error, attempt)
         if teller is not None:
@@ -217,16 +224,15 @@ def _continuation(request: ModelRequest, text: str) -> ModelRequest:
     return replace(request, prompt=asked, messages=request.messages + tail)
 
 
-def read_or_repair(
-    run: Run, request: ModelRequest, answer: ModelReply
+def repair(
+    run: Run, request: ModelRequest, parsed: ParsedReply
 ) -> Phase[ParsedReply | Failure | None]:
-    """Read a reply; one without a call is sent back with a complaint, at most twice."""
-    parsed = parse_reply(answer.reply)
+    """Send a reply without a call back with a complaint, at most twice."""
     for _ in range(REPAIRS):
         if parsed.complaint is None or run.stop_reason is not None:
             break
-        repair = repair_request(run, request, parsed)
-        repaired = yield from put_question(run, repair, "repair")
+        again = repair_request(run, request, parsed)
+        repaired = yield from put_question(run, again, "repair")
         if not isinstance(repaired, ModelReply):
             return repaired
         parsed = parse_reply(repaired.reply)
@@ -274,7 +280,17 @@ def _bounded(base: str, texts: list[str], limit: int | None) -> str:
     return "\n".join(kept)
 
 
-def _text_prompt(run: Run, briefing: str) -> Phase[str]:
+def _take_pending(run: Run, base: str, texts: list[str]) -> str:
+    """The briefing: its base, the texts of hooks, and what was said since the last prompt."""
+    if run.pending:
+        texts += run.pending
+        run.pending.clear()
+    elif not texts:
+        return base
+    return _bounded(base, texts, run.config.max_briefing_tokens)
+
+
+def _own_prompt(run: Run, briefing: str) -> Phase[str]:
     config, number = run.config, run.next_number
     parts: dict[str, Any] = {
         "task": run.task,

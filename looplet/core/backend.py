@@ -39,12 +39,27 @@ def takes(backend: object, method: str, keyword: str) -> bool:
 
 def only_taken(backend: object, method: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords that ``backend.<method>`` takes; the rest is left out."""
-    return {key: value for key, value in keywords.items() if takes(backend, method, key)}
+    own = getattr(backend, "takes", None)
+    if callable(own):
+        return {key: value for key, value in keywords.items() if own(method, key)}
+    function = getattr(backend, method, None)
+    names = frozenset() if function is None else _names_of(function)
+    if names is None:
+        return dict(keywords)
+    return {key: value for key, value in keywords.items() if key in names}
 
 
 def _accepts(function: Callable[..., Any], keyword: str) -> bool:
-    names = _keywords_of(getattr(function, "__func__", function))
+    names = _names_of(function)
     return names is None or keyword in names
+
+
+def _names_of(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names of a function's parameters, which are looked up once; a bound method is new each time.
+
+    ``None`` if it takes any keyword.
+    """
+    return _keywords_of(getattr(function, "__func__", function))
 
 
 @lru_cache(maxsize=1024)

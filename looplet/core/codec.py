@@ -109,10 +109,13 @@ def _tagged(kind: str, value: JSON) -> dict[str, JSON]:
 
 
 def _encode_dict(value: dict[object, object]) -> JSON:
-    if all(type(key) is str for key in value) and TAG not in value:
-        return {key: _encode(item) for key, item in value.items()}
-    pairs = [[_encode(key), _encode(item)] for key, item in value.items()]
-    return _tagged("dict", pairs)
+    out = {}
+    for key, item in value.items():
+        if type(key) is not str or key == TAG:
+            pairs = [[_encode(key), _encode(item)] for key, item in value.items()]
+            return _tagged("dict", pairs)
+        out[key] = item if type(item) in _PLAIN else _encode(item)
+    return out
 
 
 def _encode_other(value: object) -> JSON:

@@ -16,7 +16,7 @@ from looplet.core.parse import RAW_ARGUMENT, THEORY
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
 from looplet.core.registry import BaseToolRegistry, refused
 from looplet.core.run import Run
-from looplet.core.show import result_text
+from looplet.core.show import told_text
 from looplet.core.tools import ToolContext
 from looplet.core.validation import mismatch
 
@@ -33,13 +33,13 @@ def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
     while place < len(calls):
         if run.stop_reason is not None or run.cancelled or run.state.budget_remaining <= 0:
             break
-        batch = _batch_at(run, calls, place)
-        place += len(batch)
-        left = calls[place:]
-        if batch[0].tool == run.config.done_tool and _knows(run, batch[0].tool):
-            yield from run_done(run, batch[0], left, entities)
+        call = calls[place]
+        if call.tool == run.config.done_tool and _knows(run, call.tool):
+            yield from run_done(run, call, calls[place + 1 :], entities)
             return
-        yield from _run_batch(run, batch, left, entities)
+        batch = _batch_at(run, calls, place) if run.config.concurrent_dispatch else (call,)
+        place += len(batch)
+        yield from _run_batch(run, batch, calls[place:], entities)
     if run.cancelled:
         run.stop("cancelled")
     left = calls[place:]
@@ -81,7 +81,8 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
     """Put a finished call into state, log, conversation and history."""
     theory = call.args.pop(THEORY, "")
     config = run.config
-    step = run.take_step(call, result)
+    text = told_text(result)
+    step = run.take_step(call, result, text)
     found: list[str] = []
     if config.extract_entities is not None and result.error is None:
         found = list(config.extract_entities(result.data))
@@ -96,7 +97,6 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
         entities_seen=found,
         recall_key=result.result_key or "",
     )
-    text = f"ERROR: {result.error}" if result.error is not None else result_text(result.data)
     run.conversation.append(
         Message(
             MessageRole.TOOL,
@@ -114,8 +114,6 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
 
 def _batch_at(run: Run, calls: Sequence[ToolCall], place: int) -> Sequence[ToolCall]:
     """The calls that go together from here: one, or neighbours that are safe, within the budget."""
-    if not run.config.concurrent_dispatch:
-        return calls[place : place + 1]
     stop = place + 1
     room = place + run.state.budget_remaining
     while stop < min(len(calls), room) and _is_safe(run, calls[stop - 1], calls[stop]):
@@ -146,7 +144,11 @@ def _run_batch(
     results: list[ToolResult | None] = []
     first = run.next_number
     for offset, asked in enumerate(batch):
-        call, result = yield from _before_tool(run, asked, first + offset)
+        call, result = asked, None
+        if RAW_ARGUMENT in call.args:
+            _name_bare_argument(run, call)
+        if run.listeners.gate:
+            call, result = yield from _before_tool(run, asked, first + offset)
         calls.append(call)
         results.append(result)
         if run.stop_reason is not None:
@@ -157,8 +159,7 @@ def _run_batch(
         done = yield from _dispatch(run, [calls[place] for place in waiting], first)
         for place, result in zip(waiting, done, strict=True):
             results[place] = result
-    pairs = zip(calls, results, strict=True)
-    ran = [(call, result) for call, result in pairs if result is not None]
+    ran = [(call, result) for call, result in zip(calls, results) if result is not None]  # noqa: B905 - filled together
     yield from record_calls(run, ran, left, entities)
 
 
@@ -171,12 +172,17 @@ def record_calls(
     """Make steps of calls that were run, in order; ``left`` is what the turn asks for beside."""
     first = run.next_number
     for offset, (call, result) in enumerate(ran):
-        final = yield from _after_tool(run, call, result, first + offset)
+        final = result
+        if run.listeners.judge:
+            final = yield from _after_tool(run, call, result, first + offset)
         run.ahead, run.left = list(ran[offset + 1 :]), left
         if left and not run.ahead and _turn_ends_here(run):
             _name_unrun(run, final, left)
         step = record_step(run, call, final, entities)
-        yield from give(run, step)
+        if run.keeper is None:
+            yield step
+        else:
+            yield from give(run, step)
 
 
 def give(run: Run, step: Step) -> Turn:
@@ -193,7 +199,6 @@ def _turn_ends_here(run: Run) -> bool:
 
 def _dispatch(run: Run, calls: list[ToolCall], first: int) -> Phase[list[ToolResult]]:
     contexts = [_context_for(run, call, first + offset) for offset, call in enumerate(calls)]
-    run.state.queries_used += sum(_costs(run, call) for call in calls)
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
     except (KeyboardInterrupt, SystemExit) as interrupt:
@@ -211,13 +216,11 @@ def _record_interrupted(run: Run, call: ToolCall, interrupt: BaseException) -> N
     record_step(run, call, refused(call, ToolError(ErrorKind.CANCELLED, name)), [])
 
 
-def _costs(run: Run, call: ToolCall) -> bool:
-    spec = _spec(run, call)
-    return spec is None or not spec.free
-
-
 def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
+    """What the tool may know; counts the query, unless the tool is free."""
     spec = _spec(run, call)
+    if spec is None or not spec.free:
+        run.state.queries_used += 1
     if spec is not None and not spec.wants_ctx:
         return run.plain_context
     from looplet.core.scoped import scoped  # loaded by the first tool that wants a context
@@ -239,7 +242,6 @@ def _before_tool(
 ) -> Phase[tuple[ToolCall, ToolResult | None]]:
     """Ask the hooks about a call: its final arguments, and a result if it must not be run."""
     result: ToolResult | None = None
-    _name_bare_argument(run, call)
     listeners = run.listeners
     if listeners.before_tool:
         event = LifecycleEvent.PRE_TOOL_USE
@@ -258,7 +260,7 @@ def _before_tool(
 
 def _name_bare_argument(run: Run, call: ToolCall) -> None:
     """Put a bare text under its parameter's name before any hook judges the arguments."""
-    spec = _spec(run, call) if RAW_ARGUMENT in call.args else None
+    spec = _spec(run, call)
     if spec is not None and RAW_ARGUMENT not in spec.properties and len(spec.required) == 1:
         call.args.setdefault(spec.required[0], call.args.pop(RAW_ARGUMENT))
 

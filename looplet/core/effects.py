@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from looplet.core.messages import ModelRequest
+from looplet.core.messages import Method
 from looplet.core.records import Step, ToolCall
 from looplet.core.tools import ToolContext
 
@@ -20,7 +20,8 @@ class AskModel:
     """Call a backend; the answer is a ``ModelReply``, a failure is thrown in."""
 
     backend: Any
-    request: ModelRequest
+    method: Method
+    prompt: str
     keywords: Mapping[str, Any]
 
 

@@ -129,11 +129,12 @@ def _turn(run: Run) -> Turn:
 
 
 def _end_turn(run: Run, entities: list[str], *, may_stop: bool = True) -> Turn:
-    _answer_unrun(run)
+    if run.unrun:
+        _answer_unrun(run)
     run.ahead, run.left = [], ()
     if run.done_step is not None:
         yield from _announce_done(run)
-    if run.stop_reason is None and may_stop:
+    if run.stop_reason is None and may_stop and run.listeners.should_stop:
         yield from _ask_to_stop(run, entities)
 
 

@@ -55,12 +55,21 @@ class Listeners:
     """``on_event`` of the hooks without ``pre_dispatch``."""
     after_tool: tuple[Bound, ...]
     """``on_event`` of the hooks without ``post_dispatch``."""
+    brief: bool
+    """Whether any has a say in the briefing."""
+    gate: bool
+    """Whether any has a say before a tool is run."""
+    judge: bool
+    """Whether any is told of a tool's result."""
     done_takes_call: frozenset[int]
     """Places in ``check_done`` whose method takes ``tool_call=``."""
 
     def __init__(self, *, done_takes_call: frozenset[int], **slots: tuple[Bound, ...]) -> None:
         self.done_takes_call = done_takes_call
         self.__dict__.update(slots)
+        self.brief = bool(self.build_briefing or self.pre_prompt)
+        self.gate = bool(self.before_tool or self.pre_dispatch or self.check_permission)
+        self.judge = bool(self.post_dispatch or self.after_tool)
 
 
 def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any
 
-from looplet.core.backend import is_async, only_taken, takes
+from looplet.core.backend import is_async
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.dispatching import Turn
@@ -215,14 +215,12 @@ async def _do_async(run: Run, effect: Effect) -> Any:
 
 
 def _call_backend(effect: AskModel) -> ModelReply:
-    method = getattr(effect.backend, effect.request.method)
-    reply = method(effect.request.prompt, **_keywords(effect))
+    reply = getattr(effect.backend, effect.method)(effect.prompt, **effect.keywords)
     return _reply(effect, reply)
 
 
 async def _await_backend(effect: AskModel) -> ModelReply:
-    method = getattr(effect.backend, effect.request.method)
-    reply = await method(effect.request.prompt, **_keywords(effect))
+    reply = await getattr(effect.backend, effect.method)(effect.prompt, **effect.keywords)
     return _reply(effect, reply)
 
 
@@ -231,20 +229,6 @@ def _reply(effect: AskModel, reply: Any) -> ModelReply:
     usage = getattr(effect.backend, "last_usage", None)
     stop_reason = getattr(effect.backend, "last_stop_reason", None)
     return ModelReply(reply, usage, stop_reason)
-
-
-def _keywords(effect: AskModel) -> dict[str, Any]:
-    request = effect.request
-    keywords: dict[str, Any] = {
-        "max_tokens": request.max_tokens,
-        "system_prompt": request.system_prompt,
-        "temperature": request.temperature,
-    }
-    if request.method == "generate_with_tools":
-        keywords["tools"] = list(request.tools)
-    if request.messages and takes(effect.backend, request.method, "messages"):
-        keywords["messages"] = request.messages
-    return {**only_taken(effect.backend, request.method, keywords), **effect.keywords}
 
 
 def _run_tools(run: Run, effect: RunTools) -> list[ToolResult]:

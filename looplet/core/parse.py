@@ -57,7 +57,8 @@ def parse_reply(reply: object) -> ParsedReply:
 
 def parse_text(text: str) -> ParsedReply:
     """Read JSON in text: the first value in it that is a call, or several, counts."""
-    for value in _values_in(text):
+    whole = _whole(text)
+    for value in _values_in(text) if whole is None else _inside(whole):
         calls = _calls_of(value)
         if calls:
             return ParsedReply(calls=calls, text=text)
@@ -112,10 +113,6 @@ def _values_in(text: str) -> Iterator[JSON]:
 
     The time taken grows with the text's length, also where nothing in it is ever closed.
     """
-    whole = _whole(text)
-    if whole is not None:
-        yield from _inside(whole)
-        return
     spans: dict[int, _Span] = {}
     broken: dict[int, int] = {}
     read_to = 0
@@ -145,9 +142,10 @@ def _whole(text: str) -> JSON | None:
     if text[:1] not in _CLOSING or text.count("{") + text.count("[") > DEEPEST:
         return None
     try:
-        return _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
     except ValueError:
         return None
+    return value if end == len(text) else None
 
 
 class _Span(NamedTuple):
@@ -201,9 +199,10 @@ def _calls_of(value: JSON) -> tuple[ToolCall, ...]:
         return ()
     theory = value.get("theory")
     theory = theory if isinstance(theory, str) else ""
-    several = value.get("tools")
-    if isinstance(several, list) and (calls := _several(several, theory)):
-        return calls
+    if "tools" in value:
+        several = value["tools"]
+        if isinstance(several, list) and (calls := _several(several, theory)):
+            return calls
     call = _single(value, theory)
     return (call,) if call is not None else ()
 
@@ -215,7 +214,7 @@ def _several(items: list[JSON], theory: str) -> tuple[ToolCall, ...]:
 
 
 def _single(value: Mapping[str, JSON], theory: str) -> ToolCall | None:
-    given = next((key for key in _ARGUMENT_KEYS if key in value), None)
+    given = "args" if "args" in value else next((k for k in _ARGUMENT_KEYS if k in value), None)
     label = "tool" if isinstance(value.get("tool"), str) or given is None else "name"
     tool = value.get(label)
     if not isinstance(tool, str) or not tool:
@@ -240,7 +239,7 @@ def _arguments(value: JSON) -> dict[str, Any]:
 
 
 def _reasoning(value: Mapping[str, JSON]) -> str:
-    found = next((value[key] for key in _REASONING_KEYS if value.get(key)), "")
+    found = value.get("reasoning") or next((value[k] for k in _REASONING_KEYS if value.get(k)), "")
     return found if isinstance(found, str) else json.dumps(found)
 
 

@@ -67,24 +67,19 @@ def text_prompt(
     Sections are memory, task, tools, facts, log, assessment, recent results and step, in this
     order; all texts come through as they are.
     """
-    parts: list[str] = []
-    for title, body in (("MEMORY", memory), ("TASK", task), ("TOOLS", tools)):
-        if body:
-            parts.append(f"{title}\n{body}")
-    for title, body in (
-        ("ESTABLISHED FACTS", facts),
-        ("SESSION LOG", log),
-        ("ASSESSMENT", briefing),
-        ("RECENT RESULTS", recent),
-    ):
-        if body:
-            parts.append(f"{title}\n{body}")
     left = max_steps - step_number + 1
-    parts.append(f"STEP {step_number}/{max_steps}")
-    if left <= LOW_BUDGET:
-        parts.append(low_budget_text(left, done_tool))
-    parts.append(native_instruction(done_tool) if native else json_instruction(done_tool))
-    return "\n\n".join(parts)
+    low = f"{low_budget_text(left, done_tool)}\n\n" if left <= LOW_BUDGET else ""
+    how = native_instruction(done_tool) if native else json_instruction(done_tool)
+    return (
+        f"{_section('MEMORY', memory)}{_section('TASK', task)}{_section('TOOLS', tools)}"
+        f"{_section('ESTABLISHED FACTS', facts)}{_section('SESSION LOG', log)}"
+        f"{_section('ASSESSMENT', briefing)}{_section('RECENT RESULTS', recent)}"
+        f"STEP {step_number}/{max_steps}\n\n{low}{how}"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"{title}\n{body}\n\n" if body else ""
 
 
 def opening_text(*, task: str, memory: str, recent: str, done_tool: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from looplet.core.codec import JSON, to_jsonable
@@ -21,7 +22,29 @@ def new_id() -> str:
     >>> len(new_id())
     12
     """
-    return os.urandom(6).hex()
+    try:
+        return _IDS.pop()
+    except IndexError:
+        _fetch_ids()
+        return new_id()
+
+
+_IDS: list[str] = []
+"""Ids in store: one call of the system gives many."""
+_STOCK = 64
+
+
+def _fetch_ids() -> None:
+    _clear_after_fork()
+    digits = os.urandom(6 * _STOCK).hex()
+    _IDS.extend(digits[place : place + 12] for place in range(0, len(digits), 12))
+
+
+@cache
+def _clear_after_fork() -> None:
+    """See that a forked process does not give the ids that its parent gives."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_IDS.clear)
 
 
 class ErrorKind(str, Enum):
@@ -193,7 +216,12 @@ def summarize_args(args: dict[str, Any]) -> str:
     >>> summarize_args({"fruit": "apple", "n": 3})
     'fruit=apple, n=3'
     """
-    return ", ".join(f"{key}={_short(value)}" for key, value in args.items() if not is_dunder(key))
+    shown = [
+        f"{key}={str(value)[:ARGUMENT_CHARS]}"
+        for key, value in args.items()
+        if not is_dunder(key)
+    ]
+    return ", ".join(shown)
 
 
 def is_dunder(key: object) -> bool:
@@ -213,10 +241,6 @@ def escape_controls(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
-
-
-def _short(value: object) -> str:
-    return str(value)[:ARGUMENT_CHARS]
 
 
 def _tail(result: ToolResult) -> str:

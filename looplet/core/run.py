@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.backend import is_async, takes
+from looplet.core.backend import is_async, only_taken, takes
 from looplet.core.codec import canonical
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.effects import Await
 from looplet.core.history import History
 from looplet.core.listeners import Listeners, bind
-from looplet.core.messages import Method
+from looplet.core.messages import ModelRequest
 from looplet.core.prompt import memory_text, task_text
 from looplet.core.records import Step, ToolCall, ToolResult, Usage
 from looplet.core.session import SessionLog
@@ -23,6 +23,7 @@ from looplet.core.show import (
     RECENT_STEPS,
     RESULT_CHARS,
     cut,
+    line_text,
     message_text,
     recent_text,
     step_text,
@@ -49,6 +50,8 @@ class Run:
     listeners: Listeners
     asynchronous: bool
     native: bool
+    own_prompt: bool
+    """Whether a hook or the config has a say in the prompt."""
     history: History | None
     """The native conversation; ``None`` where prompts are text."""
     task_shown: str
@@ -121,7 +124,10 @@ class Run:
 
     def add_usage(self, usage: Usage) -> None:
         """Count a model call's tokens towards the turn."""
-        have = self.turn_usage or Usage()
+        have = self.turn_usage
+        if have is None:
+            self.turn_usage = usage
+            return
         self.turn_usage = Usage(
             have.input_tokens + usage.input_tokens,
             have.output_tokens + usage.output_tokens,
@@ -152,12 +158,15 @@ class Run:
         if self.history is not None:
             self.history.keep_newest()
 
-    def take_step(self, call: ToolCall, result: ToolResult) -> Step:
-        """Make a step of a call and its result and put it into the state."""
+    def take_step(self, call: ToolCall, result: ToolResult, told: str) -> Step:
+        """Make a step of a call and its result and put it into the state.
+
+        ``told`` is what the result says to the model.
+        """
         step = Step(self.next_number, call, result, self.turn_usage)
         self.turn_usage = None
         self.state.steps.append(step)
-        self.recent.append(step_text(step, self.result_chars))
+        self.recent.append(line_text(step.number, call, told, result, self.result_chars))
         self.last_step = step
         return step
 
@@ -212,6 +221,7 @@ def start_run(
         listeners=listeners,
         asynchronous=asynchronous,
         native=native,
+        own_prompt=own_prompt,
         history=History() if speaks_messages else None,
         task_shown=task_text(task, config.acceptance_criteria),
         plain_context=ToolContext(cancel_token=config.cancel_token),
@@ -236,15 +246,25 @@ def put(state: Any, name: str, value: Any) -> None:
         return
 
 
-def sampling_keywords(run: Run, backend: Any, method: Method, purpose: str) -> dict[str, Any]:
-    """Keywords of a model call beside prompt and messages, as far as the backend takes them."""
-    optional = {"cancel_token": run.config.cancel_token, "purpose": purpose}
-    wanted = {**run.config.generate_kwargs, **optional}
-    return {
-        name: value
-        for name, value in wanted.items()
-        if value is not None and takes(backend, method, name)
+def call_keywords(run: Run, backend: Any, request: ModelRequest, purpose: str) -> dict[str, Any]:
+    """Keywords of a model call, as far as the backend takes them."""
+    config = run.config
+    wanted: dict[str, Any] = {
+        "max_tokens": request.max_tokens,
+        "system_prompt": request.system_prompt,
+        "temperature": request.temperature,
+        "purpose": purpose,
     }
+    if request.method == "generate_with_tools":
+        wanted["tools"] = list(request.tools)
+        if request.messages:
+            wanted["messages"] = request.messages
+    if config.generate_kwargs:
+        given = {name: value for name, value in config.generate_kwargs.items() if value is not None}
+        wanted = {**wanted, **given, "purpose": purpose}
+    if config.cancel_token is not None:
+        wanted["cancel_token"] = config.cancel_token
+    return only_taken(backend, request.method, wanted)
 
 
 def tools_chars(schemas: Sequence[Mapping[str, Any]]) -> int:

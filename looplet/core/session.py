@@ -11,6 +11,8 @@ from looplet.core.codec import JSON
 
 SHOWN_ENTRIES = 10
 """How many of the newest entries a rendering shows one by one."""
+SHOWN_TOOLS = 20
+"""How many tools the counts of older entries name."""
 REASONING_CHARS = 160
 SUMMARY_TOOL = "__compact_summary__"
 """The tool of an entry that sums up earlier steps."""
@@ -143,20 +145,25 @@ class SessionLog:
     def body(self) -> str:
         """The same without its title."""
         lines = [f"theory: {self.current_theory}"] if self.current_theory else []
-        earlier = self._older + self._dropped
-        earlier.pop(SUMMARY_TOOL, None)
-        if earlier:
-            counts = ", ".join(f"{tool} x{count}" for tool, count in earlier.most_common(20))
-            lines.append(f"earlier: {counts}")
+        if self._older or self._dropped:
+            lines.append(self._earlier())
         if self._summary is not None:
             lines.append(f"summary of earlier steps: {self._summary.reasoning}")
-        if len(self._lines) != min(len(self.entries), SHOWN_ENTRIES) - 1 and self.entries:
-            earlier_shown = self.entries[-SHOWN_ENTRIES:-1]
-            self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
-        lines += self._lines
         if self.entries:
+            if len(self._lines) != min(len(self.entries), SHOWN_ENTRIES) - 1:
+                earlier_shown = self.entries[-SHOWN_ENTRIES:-1]
+                self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
+            lines += self._lines
             lines.append(self._line(self.entries[-1]))
-        return "\n".join(line for line in lines if line)
+        return "\n".join([line for line in lines if line])
+
+    def _earlier(self) -> str:
+        """How many earlier steps there were by which tool; empty if a summary says it all."""
+        counts = self._older + self._dropped if self._dropped else self._older
+        known = [pair for pair in counts.items() if pair[0] != SUMMARY_TOOL]
+        known.sort(key=_count_of, reverse=True)
+        shown = ", ".join([f"{tool} x{count}" for tool, count in known[:SHOWN_TOOLS]])
+        return f"earlier: {shown}" if shown else ""
 
     def render_compact(self) -> str:
         """One line: how many steps by which tool."""
@@ -184,6 +191,10 @@ class SessionLog:
             names = ", ".join(self._format_entity(name) for name in entry.entities_seen[:10])
             text += f" [{names}]"
         return text
+
+
+def _count_of(pair: tuple[str, int]) -> int:
+    return pair[1]
 
 
 def facts_of(log: Any) -> str:

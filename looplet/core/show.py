@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import to_jsonable
-from looplet.core.records import Step, ToolCall, summarize_args
+from looplet.core.records import Step, ToolCall, ToolResult, summarize_args
 
 if TYPE_CHECKING:
     from looplet.core.conversation import Message
@@ -29,7 +29,7 @@ def shorten(data: Any) -> Any:
         return _shorten_rows(data)
     if isinstance(data, str) and len(data) > TEXT_CHARS:
         return cut(data, TEXT_CHARS)
-    if isinstance(data, dict):
+    if isinstance(data, dict) and ("rows" in data or "per_table" in data):
         long = [key for key in ("rows", "per_table") if isinstance(data.get(key), list)]
         if any(len(data[key]) > LIST_ROWS for key in long):
             return {key: shorten(value) if key in long else value for key, value in data.items()}
@@ -50,8 +50,12 @@ def result_text(data: Any) -> str:
 def step_text(step: Step, limit: int = RESULT_CHARS) -> str:
     """One step for the recent results: the call and its result, or its error."""
     result = step.tool_result
-    told = result_text(result.data) if result.error is None else f"ERROR: {result.error}"
-    return _line(step.number, step.tool_call, told, limit, failed=result.error is not None)
+    return line_text(step.number, step.tool_call, told_text(result), result, limit)
+
+
+def told_text(result: ToolResult) -> str:
+    """What a result says to the model: its data, or its error."""
+    return result_text(result.data) if result.error is None else f"ERROR: {result.error}"
 
 
 def message_text(message: Message, limit: int) -> str:
@@ -59,20 +63,24 @@ def message_text(message: Message, limit: int) -> str:
     result, call = message.tool_result, message.tool_call
     assert result is not None
     assert call is not None
-    failed = result.error is not None
-    return _line(message.metadata["step"], call, message.content, limit, failed=failed)
+    return line_text(message.metadata["step"], call, message.content, result, limit)
 
 
-def _line(number: int, call: ToolCall, told: str, limit: int, *, failed: bool) -> str:
-    asked = f"{call.tool}({summarize_args(call.args)})"
-    return f"S{number} {'✗' if failed else '✓'} {asked} → {cut(told, limit)}"
+def line_text(number: int, call: ToolCall, told: str, result: ToolResult, limit: int) -> str:
+    """A call and what was told of its result, in one line."""
+    mark = "✓" if result.error is None else "✗"
+    told = told if len(told) <= limit else cut(told, limit)
+    return f"S{number} {mark} {call.tool}({summarize_args(call.args)}) → {told}"
 
 
 def recent_text(lines: Iterable[str]) -> str:
     """The newest lines that fit, in order; ``lines`` are in order too."""
+    told = list(lines)
+    if sum(map(len, told)) + len(told) <= RECENT_CHARS:
+        return "\n".join(told)
     kept: list[str] = []
     left = RECENT_CHARS
-    for line in reversed(list(lines)):
+    for line in reversed(told):
         left -= len(line) + 1
         if left < 0 and kept:
             break
