@@ -25,6 +25,7 @@ _NOT_IN_A_BLOCK = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACED = re.compile("[\ue000-\uf8ff\U00010000-\U0010ffff]")
 _SHORT = 40
+_END = "...\n"
 _PRIVATE = range(0xE000, 0xF900)
 
 
@@ -134,6 +135,9 @@ def _dump(data: JSON, dumper: type, private: _PrivateUse | None) -> str:
     text: str = _yaml().dump(
         data, Dumper=own, sort_keys=False, allow_unicode=True, width=1 << 30, indent=2
     )
+    # libyaml ends a document that a text with blank lines at its end ended; ours goes on.
+    if text.endswith(f"\n{_END}"):
+        text = text[: -len(_END)]
     return private.show(text) if private else text
 
 

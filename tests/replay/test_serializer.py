@@ -95,3 +95,9 @@ def test_what_is_handed_out_is_made_anew():
 def test_what_is_no_yaml_is_refused():
     with pytest.raises(ValueError, match="not YAML"):
         loads("a: [")
+
+
+@pytest.mark.parametrize("text", ["\n", "\n\n", "said\n\n", "a\n...\n", "...\n\n"])
+def test_a_text_with_blank_lines_at_its_end_does_not_end_the_document(text):
+    dumped = dumps({"one": {"string": text}})
+    assert loads(dumped + dumps({"two": text})) == {"one": {"string": text}, "two": text}
