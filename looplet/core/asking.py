@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from looplet.core.backend import takes
@@ -319,9 +320,7 @@ def _own_prompt(run: Run, briefing: str) -> Phase[str]:
 
 def _default_prompt(run: Run, briefing: str, memory: str) -> str:
     return text_prompt(
-        task=run.task_shown,
-        tools="" if run.native else run.tools.tool_catalog_text(),
-        memory=memory,
+        head=run.head(memory),
         facts=facts_of(run.log),
         log=run.log.body(),
         briefing=briefing,
@@ -358,11 +357,12 @@ def _heed(run: Run, decisions: list[Any]) -> None:
 
 
 def _count(run: Run, request: ModelRequest, answer: ModelReply) -> None:
-    def chars_sent() -> int:
-        prompt = run.history.chars if run.history is not None else len(request.prompt)
-        return prompt + len(request.system_prompt) + tools_chars(request.tools)
+    run.add_usage(tokens_of(answer.reply, answer.usage, chars_sent=partial(_chars, run, request)))
 
-    run.add_usage(tokens_of(answer.reply, answer.usage, chars_sent=chars_sent))
+
+def _chars(run: Run, request: ModelRequest) -> int:
+    prompt = run.history.chars if run.history is not None else len(request.prompt)
+    return prompt + len(request.system_prompt) + tools_chars(request.tools)
 
 
 def _pause_after(error: Exception, attempt: int) -> float:

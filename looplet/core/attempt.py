@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from looplet.core.failures import tool_error
 from looplet.core.records import ToolCall, ToolError, ToolResult, summarize_args
-from looplet.core.tools import ToolContext, ToolSpec, clean_args
+from looplet.core.tools import ToolContext, ToolSpec
 
 if TYPE_CHECKING:
     from looplet.core.cancel import CancelToken
@@ -31,9 +31,10 @@ class Attempt:
         "_heard", "call", "error", "kwargs", "spec", "started", "token", "value", "warnings",
     )  # fmt: skip
 
-    def __init__(self, call: ToolCall, spec: ToolSpec, ctx: ToolContext | None) -> None:
-        self.call, self.spec = call, spec
-        self.kwargs = clean_args(call, spec)
+    def __init__(
+        self, call: ToolCall, kwargs: dict[str, Any], spec: ToolSpec, ctx: ToolContext | None
+    ) -> None:
+        self.call, self.spec, self.kwargs = call, spec, kwargs
         self.token: CancelToken | None = None
         self.warnings: list[str] = []
         self._heard = ctx.warnings if ctx is not None else []
@@ -92,7 +93,8 @@ def run(attempt: Attempt) -> Any:
     """Run an attempt to its end, or until its time is over."""
     seconds = attempt.spec.timeout_s
     if seconds is None:
-        return _run_whole(attempt)
+        value = attempt.spec.execute(**attempt.kwargs)
+        return value if type(value) in _VALUES else _complete_if_awaitable(attempt, value)
     from looplet.core.threads import in_thread  # loaded when a tool needs a thread
 
     outcome = in_thread(lambda: _run_whole(attempt), name=THREAD)
@@ -113,8 +115,15 @@ async def run_async(attempt: Attempt) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+_VALUES = frozenset({dict, str, list, int, float, bool, type(None)})
+"""Types of what most tools return, which is found out faster than that it cannot be awaited."""
+
+
 def _run_whole(attempt: Attempt) -> Any:
-    value = attempt.start()
+    return _complete_if_awaitable(attempt, attempt.start())
+
+
+def _complete_if_awaitable(attempt: Attempt, value: Any) -> Any:
     return _complete(attempt, value) if inspect.isawaitable(value) else value
 
 

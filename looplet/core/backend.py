@@ -49,6 +49,17 @@ def only_taken(backend: object, method: str, keywords: Mapping[str, Any]) -> dic
     return {key: value for key, value in keywords.items() if key in names}
 
 
+def names_taken(backend: object, method: str) -> frozenset[str] | None:
+    """Names of the arguments that ``backend.<method>`` takes, where they are always the same.
+
+    ``None`` if it takes any, or answers by a method ``takes`` of its own.
+    """
+    function = getattr(backend, method, None)
+    if function is None or callable(getattr(backend, "takes", None)):
+        return None
+    return _names_of(function)
+
+
 def _accepts(function: Callable[..., Any], keyword: str) -> bool:
     names = _names_of(function)
     return names is None or keyword in names

@@ -39,7 +39,8 @@ def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
             return
         batch = _batch_at(run, calls, place) if run.config.concurrent_dispatch else (call,)
         place += len(batch)
-        yield from _run_batch(run, batch, calls[place:], entities)
+        run_them = _run_one if len(batch) == 1 else _run_batch
+        yield from run_them(run, batch, calls[place:], entities)
     if run.cancelled:
         run.stop("cancelled")
     left = calls[place:]
@@ -137,6 +138,20 @@ def _knows(run: Run, name: str) -> bool:
     return name in getattr(run.tools, "tool_names", ())
 
 
+def _run_one(
+    run: Run, batch: Sequence[ToolCall], left: Sequence[ToolCall], entities: list[str]
+) -> Turn:
+    """Do for a single call, as most are, what ``_run_batch`` does for many."""
+    (call,) = batch
+    result: ToolResult | None = None
+    number = run.next_number
+    if run.listeners.gate or RAW_ARGUMENT in call.args:
+        call, result = yield from _before_tool(run, call, number)
+    if result is None:
+        (result,) = yield from _dispatch(run, batch if call is batch[0] else [call], number)
+    yield from record_calls(run, ((call, result),), left, entities)
+
+
 def _run_batch(
     run: Run, batch: Sequence[ToolCall], left: Sequence[ToolCall], entities: list[str]
 ) -> Turn:
@@ -144,11 +159,7 @@ def _run_batch(
     results: list[ToolResult | None] = []
     first = run.next_number
     for offset, asked in enumerate(batch):
-        call, result = asked, None
-        if RAW_ARGUMENT in call.args:
-            _name_bare_argument(run, call)
-        if run.listeners.gate:
-            call, result = yield from _before_tool(run, asked, first + offset)
+        call, result = yield from _before_tool(run, asked, first + offset)
         calls.append(call)
         results.append(result)
         if run.stop_reason is not None:
@@ -170,11 +181,10 @@ def record_calls(
     entities: list[str],
 ) -> Turn:
     """Make steps of calls that were run, in order; ``left`` is what the turn asks for beside."""
-    first = run.next_number
     for offset, (call, result) in enumerate(ran):
         final = result
         if run.listeners.judge:
-            final = yield from _after_tool(run, call, result, first + offset)
+            final = yield from _after_tool(run, call, result, run.next_number)
         run.ahead, run.left = list(ran[offset + 1 :]), left
         if left and not run.ahead and _turn_ends_here(run):
             _name_unrun(run, final, left)
@@ -197,7 +207,7 @@ def _turn_ends_here(run: Run) -> bool:
     return run.stop_reason is not None or run.cancelled or run.state.budget_remaining <= 1
 
 
-def _dispatch(run: Run, calls: list[ToolCall], first: int) -> Phase[list[ToolResult]]:
+def _dispatch(run: Run, calls: Sequence[ToolCall], first: int) -> Phase[list[ToolResult]]:
     contexts = [_context_for(run, call, first + offset) for offset, call in enumerate(calls)]
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
@@ -242,6 +252,8 @@ def _before_tool(
 ) -> Phase[tuple[ToolCall, ToolResult | None]]:
     """Ask the hooks about a call: its final arguments, and a result if it must not be run."""
     result: ToolResult | None = None
+    if RAW_ARGUMENT in call.args:
+        _name_bare_argument(run, call)
     listeners = run.listeners
     if listeners.before_tool:
         event = LifecycleEvent.PRE_TOOL_USE

@@ -167,7 +167,10 @@ def _perform(run: Run, engine: Turn, effect: Effect) -> Effect | None:
         answer = _do(run, effect)
     except BaseException as error:  # noqa: BLE001 - the engine decides
         return _throw(engine, error)
-    return _resume(engine, answer)
+    try:
+        return engine.send(answer)
+    except StopIteration:
+        return None
 
 
 async def _perform_async(run: Run, engine: Turn, effect: Effect) -> Effect | None:
@@ -215,20 +218,21 @@ async def _do_async(run: Run, effect: Effect) -> Any:
 
 
 def _call_backend(effect: AskModel) -> ModelReply:
-    reply = getattr(effect.backend, effect.method)(effect.prompt, **effect.keywords)
-    return _reply(effect, reply)
+    backend = effect.backend
+    reply = getattr(backend, effect.method)(effect.prompt, **effect.keywords)
+    return _reply(backend, reply)
 
 
 async def _await_backend(effect: AskModel) -> ModelReply:
-    reply = await getattr(effect.backend, effect.method)(effect.prompt, **effect.keywords)
-    return _reply(effect, reply)
+    backend = effect.backend
+    reply = await getattr(backend, effect.method)(effect.prompt, **effect.keywords)
+    return _reply(backend, reply)
 
 
-def _reply(effect: AskModel, reply: Any) -> ModelReply:
+def _reply(backend: Any, reply: Any) -> ModelReply:
     """Take usage and stop reason where the call was made: they belong to that thread or task."""
-    usage = getattr(effect.backend, "last_usage", None)
-    stop_reason = getattr(effect.backend, "last_stop_reason", None)
-    return ModelReply(reply, usage, stop_reason)
+    usage = getattr(backend, "last_usage", None)
+    return ModelReply(reply, usage, getattr(backend, "last_stop_reason", None))
 
 
 def _run_tools(run: Run, effect: RunTools) -> list[ToolResult]:

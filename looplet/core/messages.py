@@ -84,9 +84,11 @@ class ChatMessage:
         return digest(self.encoded)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ModelRequest:
-    """One call of a backend: what is sent, and how.
+    """One call of a backend: what is sent, and how; to be read, not changed.
+
+    One is made for each call, and a frozen one would take three times as long to make.
 
     ``messages`` is the conversation without the system prompt, for backends that take
     ``messages=``; it is empty for the others, which are sent ``prompt`` alone.

@@ -23,13 +23,17 @@ _MARKS = r'(?s)[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?P<unfinished>")'
 """Patterns are compiled, and kept, by their first use."""
 _CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder(strict=False)
+_OBJECTS = (dict, Mapping)  # the first is found out faster
 DEEPEST = 600
 """Brackets within brackets that are read; what is nested deeper is no call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class ParsedReply:
-    """What a reply asks for: calls, or the complaint that there are none."""
+    """What a reply asks for: calls, or the complaint that there are none.
+
+    One is made each turn; a frozen one would take three times as long to make.
+    """
 
     calls: tuple[ToolCall, ...] = ()
     text: str = ""
@@ -58,6 +62,8 @@ def parse_reply(reply: object) -> ParsedReply:
 def parse_text(text: str) -> ParsedReply:
     """Read JSON in text: the first value in it that is a call, or several, counts."""
     whole = _whole(text)
+    if whole is not None and (calls := _calls_of(whole)):
+        return ParsedReply(calls=calls, text=text)
     for value in _values_in(text) if whole is None else _inside(whole):
         calls = _calls_of(value)
         if calls:
@@ -197,7 +203,7 @@ def _calls_of(value: JSON) -> tuple[ToolCall, ...]:
         return _several(value, "")
     if not isinstance(value, dict):
         return ()
-    theory = value.get("theory")
+    theory = value.get("theory", "")
     theory = theory if isinstance(theory, str) else ""
     if "tools" in value:
         several = value["tools"]
@@ -215,16 +221,18 @@ def _several(items: list[JSON], theory: str) -> tuple[ToolCall, ...]:
 
 def _single(value: Mapping[str, JSON], theory: str) -> ToolCall | None:
     given = "args" if "args" in value else next((k for k in _ARGUMENT_KEYS if k in value), None)
-    label = "tool" if isinstance(value.get("tool"), str) or given is None else "name"
-    tool = value.get(label)
+    tool = value.get("tool")
+    if given is not None and not isinstance(tool, str):
+        tool = value.get("name")
     if not isinstance(tool, str) or not tool:
         return None
     if given is not None:
         args = _arguments(value[given])
     else:
         args = {key: item for key, item in value.items() if key not in _OWN_KEYS}
-    own = value.get("theory")
-    theory = own if isinstance(own, str) and own else theory
+    if "theory" in value:
+        own = value["theory"]
+        theory = own if isinstance(own, str) and own else theory
     call = ToolCall(tool, args, _reasoning(value))
     if theory:
         call.args[THEORY] = theory
@@ -233,7 +241,7 @@ def _single(value: Mapping[str, JSON], theory: str) -> ToolCall | None:
 
 
 def _arguments(value: JSON) -> dict[str, Any]:
-    if isinstance(value, Mapping):
+    if isinstance(value, _OBJECTS):
         return dict(value)
     return {} if value is None else {RAW_ARGUMENT: value}
 

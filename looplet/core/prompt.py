@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import to_jsonable
-from looplet.core.show import ENCODER
+from looplet.core.show import encode
 
 if TYPE_CHECKING:
     from looplet.core.protocols import MemorySource
@@ -37,9 +38,9 @@ def value_text(value: Any) -> str:
         return value
     if isinstance(value, Mapping | list | tuple):
         try:
-            return ENCODER.encode(value)
-        except (TypeError, ValueError):
-            return ENCODER.encode(to_jsonable(value))
+            return encode(value)
+        except (TypeError, ValueError, RecursionError):
+            return encode(to_jsonable(value))
     return str(value)
 
 
@@ -48,11 +49,15 @@ def memory_text(sources: Iterable[MemorySource], state: Any) -> str:
     return "\n\n".join(text for source in sources if (text := source.load(state)))
 
 
+def head_text(*, memory: str, task: str, tools: str) -> str:
+    """What a prompt of text begins with; empty sections are left out."""
+    sections = (("MEMORY", memory), ("TASK", task), ("TOOLS", tools))
+    return "".join(_section(title, body) for title, body in sections)
+
+
 def text_prompt(
     *,
-    task: str,
-    tools: str,
-    memory: str,
+    head: str,
     facts: str,
     log: str,
     briefing: str,
@@ -64,14 +69,14 @@ def text_prompt(
 ) -> str:
     """The whole prompt; empty sections are left out.
 
-    Sections are memory, task, tools, facts, log, assessment, recent results and step, in this
-    order; all texts come through as they are.
+    Sections are the head's, facts, log, assessment, recent results and step, in this order; all
+    texts come through as they are.
     """
     left = max_steps - step_number + 1
     low = f"{low_budget_text(left, done_tool)}\n\n" if left <= LOW_BUDGET else ""
     how = native_instruction(done_tool) if native else json_instruction(done_tool)
     return (
-        f"{_section('MEMORY', memory)}{_section('TASK', task)}{_section('TOOLS', tools)}"
+        f"{head}"
         f"{_section('ESTABLISHED FACTS', facts)}{_section('SESSION LOG', log)}"
         f"{_section('ASSESSMENT', briefing)}{_section('RECENT RESULTS', recent)}"
         f"STEP {step_number}/{max_steps}\n\n{low}{how}"
@@ -97,6 +102,7 @@ def low_budget_text(left: int, done_tool: str) -> str:
     return f"Low budget: {steps} left. Call {done_tool} before they are used up."
 
 
+@cache
 def json_instruction(done_tool: str) -> str:
     """How to answer in text."""
     return (

@@ -95,7 +95,7 @@ class ToolCall:
             "args": to_jsonable(self.args),
             "reasoning": self.reasoning,
             "call_id": self.call_id,
-            "metadata": to_jsonable(self.metadata),
+            "metadata": to_jsonable(self.metadata) if self.metadata else {},
         }
 
 
@@ -219,7 +219,7 @@ def summarize_args(args: dict[str, Any]) -> str:
     shown = [
         f"{key}={str(value)[:ARGUMENT_CHARS]}"
         for key, value in args.items()
-        if not is_dunder(key)
+        if str(key)[:2] != "__" or not is_dunder(key)
     ]
     return ", ".join(shown)
 

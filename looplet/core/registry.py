@@ -163,22 +163,25 @@ class BaseToolRegistry:
         spec = self._specs.get(call.tool)
         if spec is None:
             return refused(call, self._unknown(call.tool))
-        error = self._check(call, spec, ctx)
+        args = clean_args(call, spec)
+        error = self._check(args, spec, ctx)
         if error is not None:
             return refused(call, error)
         if ctx is not None and self._resources:
             ctx = replace(ctx, resources={**ctx.resources, **self._resources})
         elif self._resources:
             ctx = ToolContext(resources=dict(self._resources))
-        return Attempt(call, spec, ctx)
+        return Attempt(call, args, spec, ctx)
 
-    def _check(self, call: ToolCall, spec: ToolSpec, ctx: ToolContext | None) -> ToolError | None:
+    def _check(
+        self, args: dict[str, Any], spec: ToolSpec, ctx: ToolContext | None
+    ) -> ToolError | None:
         if ctx is not None and ctx.cancel_token is not None and ctx.cancel_token.is_cancelled:
             return ToolError(ErrorKind.CANCELLED, "cancelled before the tool was run")
-        unset = [name for name in spec.requires if name not in self._resources]
-        if unset:
-            return invalid(f"{spec.name} needs resource {unset[0]!r}, which is not set")
-        args = clean_args(call, spec)
+        if spec.requires:
+            unset = [name for name in spec.requires if name not in self._resources]
+            if unset:
+                return invalid(f"{spec.name} needs resource {unset[0]!r}, which is not set")
         if spec.quick is not None and surely_valid(args, spec.quick, spec.required):
             return None
         return self._look_closer(spec, args)

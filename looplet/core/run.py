@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.backend import is_async, only_taken, takes
+from looplet.core.backend import is_async, names_taken, only_taken, takes
 from looplet.core.codec import canonical
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.effects import Await
 from looplet.core.history import History
 from looplet.core.listeners import Listeners, bind
-from looplet.core.messages import ModelRequest
-from looplet.core.prompt import memory_text, task_text
+from looplet.core.messages import Method, ModelRequest
+from looplet.core.prompt import head_text, memory_text, task_text
 from looplet.core.records import Step, ToolCall, ToolResult, Usage
 from looplet.core.session import SessionLog
 from looplet.core.show import (
@@ -72,6 +72,11 @@ class Run:
     done_step: Step | None = None
     """The accepted done-call, until it is announced."""
     last_step: Step | None = None
+    names_of: tuple[Any, Method, frozenset[str]] | None = None
+    """A backend, a method of it, and the keywords that it takes; of the newest call."""
+    head_of: tuple[str, str] | None = None
+    """Memory and tools that ``head_shown`` was made of."""
+    head_shown: str = ""
     earlier_results: str = ""
     """What a given state had in it before the run began."""
     unfinished: list[Await] = field(default_factory=list)
@@ -115,6 +120,14 @@ class Run:
         """The memory sources' texts, as they are now."""
         sources = self.config.memory_sources
         return memory_text(sources, self.state) if sources else ""
+
+    def head(self, memory: str) -> str:
+        """What every prompt of text begins with; the same string as long as nothing changes."""
+        tools = "" if self.native else self.tools.tool_catalog_text()
+        if self.head_of != (memory, tools):
+            self.head_of = (memory, tools)
+            self.head_shown = head_text(memory=memory, task=self.task_shown, tools=tools)
+        return self.head_shown
 
     def recent_results(self) -> str:
         """The newest results, for a text prompt."""
@@ -264,7 +277,19 @@ def call_keywords(run: Run, backend: Any, request: ModelRequest, purpose: str) -
         wanted = {**wanted, **given, "purpose": purpose}
     if config.cancel_token is not None:
         wanted["cancel_token"] = config.cancel_token
-    return only_taken(backend, request.method, wanted)
+    known = run.names_of
+    if known is not None and known[0] is backend and known[1] == request.method:
+        names = known[2]
+        return {name: value for name, value in wanted.items() if name in names}
+    return _ask_for(run, backend, request.method, wanted)
+
+
+def _ask_for(run: Run, backend: Any, method: Method, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Find out which keywords a backend takes, and remember it if it always takes the same."""
+    taken = only_taken(backend, method, wanted)
+    names = names_taken(backend, method)
+    run.names_of = None if names is None else (backend, method, names)
+    return taken
 
 
 def tools_chars(schemas: Sequence[Mapping[str, Any]]) -> int:

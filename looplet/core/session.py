@@ -81,9 +81,9 @@ class SessionLog:
             theory,
             tool,
             reasoning,
-            list(entities_seen),
-            list(findings),
-            list(highlights),
+            list(entities_seen) if entities_seen else [],
+            list(findings) if findings else [],
+            list(highlights) if highlights else [],
             recall_key,
         )
         if self.entries:
@@ -155,13 +155,14 @@ class SessionLog:
                 self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
             lines += self._lines
             lines.append(self._line(self.entries[-1]))
-        return "\n".join([line for line in lines if line])
+        return "\n".join(filter(None, lines))
 
     def _earlier(self) -> str:
         """How many earlier steps there were by which tool; empty if a summary says it all."""
         counts = self._older + self._dropped if self._dropped else self._older
         known = [pair for pair in counts.items() if pair[0] != SUMMARY_TOOL]
-        known.sort(key=_count_of, reverse=True)
+        if len(known) > 1:
+            known.sort(key=_count_of, reverse=True)
         shown = ", ".join([f"{tool} x{count}" for tool, count in known[:SHOWN_TOOLS]])
         return f"earlier: {shown}" if shown else ""
 
@@ -199,5 +200,8 @@ def _count_of(pair: tuple[str, int]) -> int:
 
 def facts_of(log: Any) -> str:
     """Findings of the newest entries, one a line; empty if there are none."""
-    found = [finding for entry in log.entries[-SHOWN_ENTRIES:] for finding in entry.findings]
-    return "\n".join(f"- {finding}" for finding in dict.fromkeys(found))
+    found: list[str] = []
+    for entry in log.entries[-SHOWN_ENTRIES:]:
+        if entry.findings:
+            found += entry.findings
+    return "\n".join([f"- {finding}" for finding in dict.fromkeys(found)]) if found else ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.codec import to_jsonable
+from looplet.core.codec import fast_encoder, to_jsonable
 from looplet.core.records import Step, ToolCall, ToolResult, summarize_args
 
 if TYPE_CHECKING:
@@ -16,7 +15,8 @@ LIST_ROWS, TEXT_CHARS = 50, 6000
 RESULT_CHARS, RECENT_CHARS, RECENT_STEPS = 3000, 20_000, 5
 """Characters of one result, of all recent results together, and how many steps are recent."""
 
-ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+encode = fast_encoder(default=str)
+"""JSON as a model reads it."""
 
 
 def shorten(data: Any) -> Any:
@@ -42,9 +42,9 @@ def result_text(data: Any) -> str:
     if isinstance(shown, str):
         return shown
     try:
-        return ENCODER.encode(shown)
+        return encode(shown)
     except (TypeError, ValueError, RecursionError):
-        return ENCODER.encode(to_jsonable(shown))
+        return encode(to_jsonable(shown))
 
 
 def step_text(step: Step, limit: int = RESULT_CHARS) -> str:

@@ -34,7 +34,8 @@ class DefaultState:
     @property
     def budget_remaining(self) -> int:
         """Steps left."""
-        return max(0, self.max_steps - len(self.steps))
+        left = self.max_steps - len(self.steps)
+        return left if left > 0 else 0  # noqa: FURB136 - asked for several times a step
 
     def context_summary(self) -> str:
         """The last steps with their data, bounded; empty without steps."""

@@ -250,7 +250,7 @@ def clean_args(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     """Arguments as the tool gets them: no dunder keys, a bare text under its parameter's name."""
     args = dict(call.args)
     for key in call.args:
-        if is_dunder(key):
+        if str(key)[:2] == "__" and is_dunder(key):
             del args[key]
     if "_raw_arg" in args and "_raw_arg" not in spec.properties and len(spec.required) == 1:
         args.setdefault(spec.required[0], args.pop("_raw_arg"))

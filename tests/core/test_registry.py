@@ -339,4 +339,4 @@ def test_what_is_valid_at_a_glance_is_valid_when_looked_at_closely(args):
     closely = registry._look_closer(spec, dict(clean))
     if surely_valid(clean, spec.quick, spec.required):
         assert closely is None
-    assert (registry._check(call, spec, None) is None) == (closely is None)
+    assert (registry._check(clean, spec, None) is None) == (closely is None)
