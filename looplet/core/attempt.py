@@ -108,7 +108,9 @@ async def run_async(attempt: Attempt) -> Any:
     """Do the same without holding up the running event loop."""
     import asyncio
 
-    if inspect.iscoroutinefunction(attempt.spec.execute):
+    if attempt.spec.is_async:
+        if attempt.spec.timeout_s is None:
+            return await attempt.start()
         return await _wait_for(attempt, attempt.start())
     work = attempt.start if attempt.spec.timeout_s is None else lambda: run(attempt)
     value = await asyncio.to_thread(_without_stop_iteration, attempt, work)

@@ -16,7 +16,8 @@ Reply: TypeAlias = str | list[Block]
 
 def is_async(backend: object) -> bool:
     """Whether a backend's ``generate`` is a coroutine function."""
-    return inspect.iscoroutinefunction(getattr(backend, "generate", None))
+    function = getattr(backend, "generate", None)
+    return function is not None and _is_coroutine(getattr(function, "__func__", function))
 
 
 def takes(backend: object, method: str, keyword: str) -> bool:
@@ -71,6 +72,11 @@ def _names_of(function: Callable[..., Any]) -> frozenset[str] | None:
     ``None`` if it takes any keyword.
     """
     return _keywords_of(getattr(function, "__func__", function))
+
+
+@lru_cache(maxsize=1024)
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
 
 
 @lru_cache(maxsize=1024)

@@ -31,7 +31,7 @@ def to_jsonable(value: object) -> JSON:
     {'a': (1, 2), 3: b'x'}
     """
     try:
-        return _encode(value)
+        return _encode_dict(value) if type(value) is dict else _encode(value)
     except RecursionError:
         return _encode_endless(value)
 

@@ -123,9 +123,11 @@ def _visible(call: ToolCall) -> dict[str, object]:
 
 
 def _chars(message: ChatMessage) -> int:
-    calls = sum(len(call.name) + len(str(call.input)) for call in message.calls)
+    if not message.calls and not message.blocks:
+        return len(message.content)
+    calls = sum([len(call.name) + len(str(call.input)) for call in message.calls])
     beside = (block for block in message.blocks if block.get("type") not in {"text", "tool_use"})
-    return len(message.content) + calls + sum(len(str(block)) for block in beside)
+    return len(message.content) + calls + sum([len(str(block)) for block in beside])
 
 
 def _saying(message: ChatMessage, step: int | None, results: Mapping[int, str]) -> ChatMessage:

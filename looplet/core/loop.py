@@ -199,14 +199,21 @@ def _do(run: Run, effect: Effect) -> Any:
 
 
 async def _do_async(run: Run, effect: Effect) -> Any:
+    if isinstance(effect, AskModel) and is_async(effect.backend):
+        return await _await_backend(effect)
+    if isinstance(effect, RunTools):
+        dispatch = getattr(run.tools, "adispatch", None)
+        if dispatch is not None and len(effect.calls) == 1:
+            return [await dispatch(effect.calls[0], ctx=effect.contexts[0])]
+        return await _run_tools_async(run, effect)
+    return await _wait_async(run, effect)
+
+
+async def _wait_async(run: Run, effect: Effect) -> Any:
     import asyncio
 
     if isinstance(effect, AskModel):
-        if is_async(effect.backend):
-            return await _await_backend(effect)
         return await asyncio.to_thread(_call_backend, effect)
-    if isinstance(effect, RunTools):
-        return await _run_tools_async(run, effect)
     if isinstance(effect, Pause):
         return await _pause_async(run, effect.seconds)
     if isinstance(effect, Save):
@@ -247,8 +254,6 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
     dispatch = getattr(run.tools, "adispatch", None)
     if dispatch is None:
         return await asyncio.to_thread(_run_tools, run, effect)
-    if len(effect.calls) == 1:
-        return [await dispatch(effect.calls[0], ctx=effect.contexts[0])]
     pairs = zip(effect.calls, effect.contexts, strict=True)
     return list(await asyncio.gather(*(dispatch(call, ctx=ctx) for call, ctx in pairs)))
 

@@ -179,7 +179,8 @@ class Run:
         step = Step(self.next_number, call, result, self.turn_usage)
         self.turn_usage = None
         self.state.steps.append(step)
-        self.recent.append(line_text(step.number, call, told, result, self.result_chars))
+        if self.history is None:
+            self.recent.append(line_text(step.number, call, told, result, self.result_chars))
         self.last_step = step
         return step
 

@@ -119,6 +119,11 @@ class ToolSpec:
         except (TypeError, ValueError):
             return False
 
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return inspect.iscoroutinefunction(self.execute)
+
     def parameter_names(self) -> list[str]:
         """Names of the arguments, in order."""
         return list(self.properties)
