@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from looplet.core.backend import takes
-from looplet.core.consult import ChunkTeller, Phase, consult, emit, first_text
+from looplet.core.consult import ChunkTeller, Phase, emit, first_text, weigh
 from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
 from looplet.core.effects import AskModel, ModelReply, Pause
 from looplet.core.events import LifecycleEvent
@@ -93,8 +93,10 @@ def gather_briefing(run: Run) -> Phase[str]:
         base = run.config.build_briefing(run.state, run.log, run.context)
     texts: list[str] = []
     for bound in run.listeners.pre_prompt:
-        args = (run.state, run.log, run.context, run.next_number)
-        decision = yield from consult(run, bound, "pre_prompt", *args)
+        value = bound.method(run.state, run.log, run.context, run.next_number)
+        if value is None:
+            continue
+        decision = yield from weigh(run, bound, "pre_prompt", value)
         if decision is not None and decision.additional_context:
             texts.append(decision.additional_context)
         if decision is not None and decision.stop is not None:

@@ -30,7 +30,16 @@ def consult(
     run: Run, bound: Bound, slot: str, *args: Any, **keywords: Any
 ) -> Phase[HookDecision | None]:
     """Ask one hook and read what it decided."""
-    value = yield from call_hook(bound, slot, *args, **keywords)
+    return (yield from weigh(run, bound, slot, bound.method(*args, **keywords)))
+
+
+def weigh(run: Run, bound: Bound, slot: str, value: Any) -> Phase[HookDecision | None]:
+    """Read what a hook returned, once it was waited for if it must be.
+
+    Where hooks are called for every step, this is left out if they return ``None``, as most do.
+    """
+    if hasattr(value, "__await__"):
+        value = yield Await(value, f"{bound.hook}.{slot}")
     if value is None:
         return None
     return (yield from _understand(run, value, slot, bound.hook))
@@ -65,7 +74,11 @@ def emit(
     payload = payload_of(run, event, **fields)
     for bound in listeners:
         try:
-            value = yield from call_hook(bound, event.value, payload)
+            value = bound.method(payload)
+            if value is None:
+                continue
+            if hasattr(value, "__await__"):
+                value = yield Await(value, f"{bound.hook}.on_event")
         except Exception as error:  # noqa: BLE001 - the contract's one exception to propagation
             log().exception("%s.on_event failed at %s", bound.hook, event.value)
             if event is LifecycleEvent.PRE_TOOL_USE:

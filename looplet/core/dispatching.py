@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from looplet.core.consult import Phase, consult, emit, tell_now
+from looplet.core.consult import Phase, consult, emit, tell_now, weigh
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.decisions import HookDecision
 from looplet.core.effects import Effect, RunTools, Save
@@ -263,7 +263,10 @@ def _before_tool(
     for bound in listeners.pre_dispatch:
         if result is not None:
             break
-        wish = yield from consult(run, bound, "pre_dispatch", run.state, run.log, call, number)
+        value = bound.method(run.state, run.log, call, number)
+        if value is None:
+            continue
+        wish = yield from weigh(run, bound, "pre_dispatch", value)
         if wish is not None:
             call, result = _intercept(run, call, wish, result)
     denial = yield from _check_permission(run, call)
@@ -280,7 +283,8 @@ def _name_bare_argument(run: Run, call: ToolCall) -> None:
 def _check_permission(run: Run, call: ToolCall) -> Phase[ToolResult | None]:
     """Ask every ``check_permission`` about the final arguments; the first denial, or ``None``."""
     for bound in run.listeners.check_permission:
-        wish = yield from consult(run, bound, "check_permission", call, run.state)
+        value = bound.method(call, run.state)
+        wish = None if value is None else (yield from weigh(run, bound, "check_permission", value))
         if wish is None:
             continue
         if wish.is_stop() or wish.is_block():
@@ -317,8 +321,10 @@ def _after_tool(
 ) -> Phase[ToolResult]:
     """Tell the hooks about a result; they may replace it."""
     for bound in run.listeners.post_dispatch:
-        args = (run.state, run.log, call, result, number)
-        decision = yield from consult(run, bound, "post_dispatch", *args)
+        value = bound.method(run.state, run.log, call, result, number)
+        if value is None:
+            continue
+        decision = yield from weigh(run, bound, "post_dispatch", value)
         if decision is not None:
             result = _apply_after(run, decision, result)
     if run.listeners.after_tool and not is_done:

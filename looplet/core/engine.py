@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from looplet.core.asking import Failure, ask, unreadable
 from looplet.core.codec import digest
-from looplet.core.consult import call_hook, consult, emit
+from looplet.core.consult import call_hook, consult, emit, weigh
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.dispatching import Turn, give, record_calls, record_step, run_calls
 from looplet.core.effects import Save
@@ -207,7 +207,10 @@ def _announce_done(run: Run) -> Turn:
 def _ask_to_stop(run: Run, entities: list[str]) -> Turn:
     number = run.state.step_count
     for bound in run.listeners.should_stop:
-        decision = yield from consult(run, bound, "should_stop", run.state, number, entities)
+        value = bound.method(run.state, number, entities)
+        if value is None or value is False:
+            continue
+        decision = yield from weigh(run, bound, "should_stop", value)
         if decision is not None and decision.stop is not None:
             run.stop(decision.stop)
             return
