@@ -13,6 +13,8 @@ from looplet.core.records import ToolCall, ToolError, ToolResult, summarize_args
 from looplet.core.tools import ToolContext, ToolSpec
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from looplet.core.cancel import CancelToken
 
 
@@ -28,7 +30,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "_heard", "call", "error", "kwargs", "spec", "started", "token", "value", "warnings",
+        "_around", "_heard", "call", "error", "kwargs", "spec", "started", "token", "value",
+        "warnings",
     )  # fmt: skip
 
     def __init__(
@@ -38,16 +41,27 @@ class Attempt:
         self.token: CancelToken | None = None
         self.warnings: list[str] = []
         self._heard = ctx.warnings if ctx is not None else []
+        make = ctx.around if ctx is not None else None
+        self._around = make() if make is not None else None
         self.value: Any = None
         self.error: ToolError | None = None
         if spec.wants_ctx:
             self.kwargs["ctx"] = self._own_context(ctx)
 
     def __enter__(self) -> Self:
+        if self._around is not None:
+            self._around.__enter__()
         self.started = time.perf_counter()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self._around is not None:
+            self._around.__exit__(kind, error, trace)  # it hears of the error and hides none
         if isinstance(error, Exception):
             self.fail(error)
             return True
@@ -85,8 +99,9 @@ class Attempt:
         from looplet.core.cancel import CancelToken  # threads are loaded when a tool needs them
 
         self.token = CancelToken(parent=given.cancel_token)
-        # Calls that share a context do not share the warnings.
-        return replace(given, cancel_token=self.token, warnings=self.warnings)
+        # Calls that share a context do not share the warnings; what is around this call is not
+        # around calls that the tool itself makes with its context.
+        return replace(given, cancel_token=self.token, warnings=self.warnings, around=None)
 
 
 def run(attempt: Attempt) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.consult import Phase, consult, emit, tell_now, weigh
 from looplet.core.conversation import Message, MessageRole
@@ -19,6 +19,9 @@ from looplet.core.run import Run
 from looplet.core.show import told_text
 from looplet.core.tools import ToolContext
 from looplet.core.validation import mismatch
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 Turn = Generator[Effect, Any, None]
 
@@ -231,8 +234,9 @@ def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
     spec = _spec(run, call)
     if spec is None or not spec.free:
         run.state.queries_used += 1
+    around = _around(run, call, number) if run.listeners.around_tool else None
     if spec is not None and not spec.wants_ctx:
-        return run.plain_context
+        return run.plain_context if around is None else replace(run.plain_context, around=around)
     from looplet.core.scoped import scoped  # loaded by the first tool that wants a context
 
     tell = tell_now(run)
@@ -244,7 +248,14 @@ def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
         metadata=metadata,
         llm=scoped(run.llm, f"tool:{call.tool}"),
         request_approval=config.approval_handler,
+        around=around,
     )
+
+
+def _around(run: Run, call: ToolCall, number: int) -> Callable[[], AbstractContextManager[None]]:
+    from looplet.core.around import around_tool  # loaded by the first run with such a hook
+
+    return partial(around_tool, run.listeners.around_tool, call, number)
 
 
 def _before_tool(

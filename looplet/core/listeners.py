@@ -24,6 +24,10 @@ SLOTS = (
     "on_event",
     "on_chunk",
 )
+"""Methods that are asked and told by the engine; each may be ``async def``."""
+AROUND_TOOL = "around_tool"
+"""The one method that is called where a tool runs, which no engine waits for."""
+METHODS = (*SLOTS, AROUND_TOOL)
 
 
 class Bound(NamedTuple):
@@ -51,6 +55,8 @@ class Listeners:
     on_event: tuple[Bound, ...]
     on_chunk: tuple[Bound, ...]
     """``on_chunk(text, step_num, attempt)``: a piece of a reply that is still being written."""
+    around_tool: tuple[Bound, ...]
+    """``around_tool(tool_call, step_num)``: a context manager, entered where the tool runs."""
     before_tool: tuple[Bound, ...]
     """``on_event`` of the hooks without ``pre_dispatch``."""
     after_tool: tuple[Bound, ...]
@@ -78,7 +84,7 @@ def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:
     Warns about a hook without any. Raises ``TypeError`` for an ``async def`` method under the
     sync loop, naming hook and method.
     """
-    slots: dict[str, list[Bound]] = {slot: [] for slot in SLOTS}
+    slots: dict[str, list[Bound]] = {slot: [] for slot in METHODS}
     slots.update(before_tool=[], after_tool=[])
     for hook in hooks:
         found = _methods_of(hook)
@@ -86,7 +92,7 @@ def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:
             _warn_useless(hook)
         name = type(hook).__name__ if not isinstance(hook, type) else hook.__name__
         for slot, method in found.items():
-            if not asynchronous:
+            if not asynchronous or slot == AROUND_TOOL:
                 _refuse_coroutine(name, slot, method)
             slots[slot].append(Bound(name, method))
         if "on_event" in found:
@@ -101,7 +107,7 @@ def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:
 
 
 def _methods_of(hook: object) -> dict[str, Callable[..., Any]]:
-    found = ((slot, getattr(hook, slot, None)) for slot in SLOTS)
+    found = ((slot, getattr(hook, slot, None)) for slot in METHODS)
     return {slot: method for slot, method in found if callable(method)}
 
 
@@ -109,21 +115,26 @@ def _warn_useless(hook: object) -> None:
     names = [
         name for name in dir(hook) if not name.startswith("_") and callable(getattr(hook, name))
     ]
-    close = ((name, suggest_similar(name, SLOTS)) for name in names)
+    close = ((name, suggest_similar(name, METHODS)) for name in names)
     guess = "; ".join(f"{name}: did you mean {slot!r}?" for name, slot in close if slot)
     warnings.warn(
         f"hook {type(hook).__name__} has none of the hook methods"
-        + (f" ({guess})" if guess else f": {', '.join(SLOTS)}"),
+        + (f" ({guess})" if guess else f": {', '.join(METHODS)}"),
         stacklevel=2,
     )
 
 
 def _refuse_coroutine(name: str, slot: str, method: Callable[..., Any]) -> None:
-    if inspect.iscoroutinefunction(method):
+    if not inspect.iscoroutinefunction(method):
+        return
+    if slot == AROUND_TOOL:
         raise TypeError(
-            f"{name}.{slot} is async def and cannot be called by the sync loop; "
-            "use async_composable_loop, or make it a plain method"
+            f"{name}.{slot} is async def; make it a plain method that returns a context manager"
         )
+    raise TypeError(
+        f"{name}.{slot} is async def and cannot be called by the sync loop; "
+        "use async_composable_loop, or make it a plain method"
+    )
 
 
 def _takes_call(method: Callable[..., Any]) -> bool:

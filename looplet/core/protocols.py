@@ -95,7 +95,7 @@ class AgentState(Protocol):
 
 @runtime_checkable
 class LoopHook(Protocol):
-    """A hook, for typing: any object with one of the methods of ``SLOTS``."""
+    """A hook, for typing: any object with one of the methods of ``METHODS``."""
 
     def on_event(self, payload: Any) -> Any:
         """Every event; the other methods are optional too."""

@@ -15,6 +15,8 @@ from looplet.core.schema import Schema, schema_of_function
 from looplet.core.validation import quick_types
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from looplet.core.cancel import CancelToken
 
 _TYPE_NAMES = {
@@ -42,6 +44,10 @@ class ToolContext:
     request_approval: Callable[[str, list[str] | None], str | None] | None = None
     warnings: list[str] = field(default_factory=list)
     resources: dict[str, Any] = field(default_factory=dict)
+    around: Callable[[], AbstractContextManager[object]] | None = field(
+        default=None, kw_only=True, repr=False
+    )
+    """Makes what is entered where the tool runs, and left when it has ended."""
 
     def report_progress(self, stage: str, data: Any = None) -> None:
         """Tell whoever listens how far the tool has come."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from looplet import (
     LifecycleEvent,
     LoopConfig,
     Stop,
+    ToolCall,
     ToolResult,
     async_composable_loop,
     composable_loop,
@@ -451,3 +454,74 @@ def test_a_bare_argument_has_its_name_before_permission_is_checked(drive):
     ran = drive(drive.text([reply, DONE]), tools=shop(), hooks=[check])
     assert seen == [{"fruit": "apple"}]
     assert ran.steps[0].tool_call.args == {"fruit": "apple"}
+
+
+def test_what_hooks_put_around_a_tool_is_entered_where_it_runs_and_always_left(drive):
+    where: ContextVar[str] = ContextVar("where", default="nowhere")
+    seen: list[Any] = []
+
+    class Around:
+        @contextmanager
+        def around_tool(self, tool_call, step_num):
+            token = where.set(f"step {step_num}")
+            try:
+                yield
+            except LookupError as error:
+                seen.append(f"heard {error.args[0]}")
+            finally:
+                where.reset(token)
+
+    @tool(concurrent_safe=True)
+    def look(fruit: str) -> str:
+        seen.append((fruit, where.get()))
+        if fruit == "plum":
+            raise LookupError(fruit)
+        return where.get()
+
+    llm = drive.text([json.dumps({"tools": [
+        {"tool": "look", "args": {"fruit": fruit}} for fruit in ("apple", "pear", "plum")
+    ]}), DONE])  # fmt: skip
+    tools = tools_from([look], include_done=True)
+    config = LoopConfig(concurrent_dispatch=True)
+    hooks = [Around(), hook(around_tool=lambda *args: None)]
+    ran = drive(llm, tools=tools, hooks=hooks, config=config)
+    assert sorted(map(str, seen)) == sorted(
+        map(str, [("apple", "step 1"), ("pear", "step 2"), ("plum", "step 3"), "heard plum"])
+    )
+    assert ran.steps[2].tool_result.error == "LookupError: plum"
+    assert where.get() == "nowhere"
+
+
+def test_what_is_around_a_tool_is_not_around_calls_that_it_makes_itself(drive):
+    entered: list[str] = []
+
+    class Around:
+        def around_tool(self, tool_call, step_num):
+            entered.append(tool_call.tool)
+            return nullcontext()
+
+    inner = tools_from([price])
+
+    @tool
+    def ask(ctx: Any) -> Any:
+        return inner.dispatch(ToolCall("price", {"fruit": "pear"}), ctx=ctx).data
+
+    llm = drive.text([json.dumps({"tool": "ask", "args": {}}), DONE])
+    drive(llm, tools=tools_from([ask], include_done=True), hooks=[Around()])
+    assert entered == ["ask", "done"]
+
+
+def test_what_goes_wrong_around_a_tool_is_the_hooks_and_ends_the_run(drive):
+    for wrong, error in ((lambda *args: 1, TypeError), (lambda *args: {}["x"], KeyError)):
+        ran = drive(drive.text([APPLE]), tools=shop(), hooks=[hook(around_tool=wrong)])
+        assert isinstance(ran.error, error)
+        assert (ran.steps, ran.stop_reason) == ([], "error")
+
+
+def test_an_async_method_around_a_tool_is_refused_by_name(drive):
+    class Around:
+        async def around_tool(self, tool_call, step_num): ...
+
+    ran = drive(drive.text([DONE]), tools=shop(), hooks=[Around()])
+    assert isinstance(ran.error, TypeError)
+    assert "Around.around_tool" in str(ran.error)
