@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
-from looplet import CancelToken, LoopConfig, MockLLMBackend, composable_loop, tool, tools_from
-from looplet.telemetry import MetricsCollector, MetricsHook, Tracer, TracingHook
+from looplet import (
+    CancelToken,
+    LifecycleEvent,
+    LoopConfig,
+    MockLLMBackend,
+    Stop,
+    composable_loop,
+    tool,
+    tools_from,
+)
+from looplet.core.backend import is_async
+from looplet.telemetry import MetricsCollector, MetricsHook, Span, Tracer, TracingHook
+from looplet.testing import ScriptedToolBackend
 
 
 @tool(concurrent_safe=True)
@@ -34,6 +46,15 @@ def shop():
     return tools_from([price], include_done=True)
 
 
+def both(name, *inputs):
+    """A native reply that asks for a tool as often as there are inputs."""
+    block = {"type": "tool_use", "name": name}
+    return [{**block, "id": f"id{place}", "input": given} for place, given in enumerate(inputs)]
+
+
+AT_ONCE = LoopConfig(use_native_tools=True, concurrent_dispatch=True, max_steps=2)
+
+
 def hook(**methods):
     return type("Given", (), {name: staticmethod(body) for name, body in methods.items()})()
 
@@ -46,6 +67,26 @@ def cancelled():
     token = CancelToken()
     token.cancel()
     return token
+
+
+def stop_before_asking(payload):
+    return Stop("enough") if payload.event is LifecycleEvent.PRE_LLM_CALL else None
+
+
+def before_each_call(llm, work):
+    """The same scripted backend, sync or async, which does some work before it answers."""
+    inner = llm.generate
+
+    async def later(prompt, **keywords):
+        work()
+        return await inner(prompt, **keywords)
+
+    def now(prompt, **keywords):
+        work()
+        return inner(prompt, **keywords)
+
+    llm.generate = later if is_async(llm) else now
+    return llm
 
 
 class ForeignSpan:
@@ -94,17 +135,25 @@ ENDS = [
     ([call("price", fruit="ctrl-c")], {}),
     ([APPLE], {"hooks": [hook(should_stop=lambda *args: True)]}),
     ([APPLE], {"hooks": [hook(pre_prompt=fail)]}),
+    ([APPLE], {"hooks": [hook(on_event=stop_before_asking)]}),
+    ([KeyboardInterrupt()], {}),
+    ([APPLE], {"hooks": [hook(around_tool=fail)]}),
     ([APPLE], {"hooks": [hook(check_permission=fail)]}),
     ([APPLE], {"hooks": [hook(post_dispatch=fail)]}),
     ([DONE], {"hooks": [hook(on_loop_end=fail)]}),
 ]
 
 
+@pytest.mark.parametrize("place", ["hook", "config"])
 @pytest.mark.parametrize(("replies", "options"), ENDS)
-def test_all_spans_are_ended_once_in_every_end(drive, replies, options):
-    own, foreign = Tracer(), ForeignTracer()
-    hooks = [TracingHook(own), *options.get("hooks", []), TracingHook(foreign)]
-    ran = drive(drive.text(replies), tools=shop(), **{**options, "hooks": hooks})
+def test_all_spans_are_ended_once_in_every_end(drive, replies, options, place):
+    own, foreign, options = Tracer(), ForeignTracer(), dict(options)
+    hooks = [*options.pop("hooks", []), TracingHook(foreign, model_calls=True)]
+    if place == "hook":
+        hooks.insert(0, TracingHook(own, model_calls=True))
+    else:
+        options["config"] = replace(options.get("config", LoopConfig()), tracer=own)
+    ran = drive(drive.text(replies), tools=shop(), hooks=hooks, **options)
     (root,) = own.root_spans
     assert all(span.end_time is not None for span in (root, *root.children))
     assert len(root.children) >= len(ran.state.steps)
@@ -153,24 +202,38 @@ def test_a_span_that_a_tool_opens_stands_below_the_tools_own(drive):
     ]
 
 
-def test_a_span_opened_in_one_of_several_tools_stands_below_the_run(drive):
+def test_spans_of_tools_that_run_at_the_same_time_stand_below_their_own(drive):
     tracer, meet = Tracer(), threading.Barrier(2, timeout=30)
 
     @tool(concurrent_safe=True)
-    def look() -> str:
-        span = tracer.start_span("query")
+    def look(at: str) -> str:
+        span = tracer.start_span(f"query {at}")
         meet.wait()
         tracer.end_span(span)
         return "seen"
 
-    block = {"type": "tool_use", "name": "look", "input": {}}
-    llm = drive.native([[{**block, "id": "a"}, {**block, "id": "b"}], "bye"])
-    config = LoopConfig(use_native_tools=True, concurrent_dispatch=True, max_steps=2)
+    llm = drive.native([both("look", {"at": "a"}, {"at": "b"}), "bye"])
     registry = tools_from([look], include_done=True)
-    drive(llm, tools=registry, hooks=[TracingHook(tracer)], config=config)
+    drive(llm, tools=registry, hooks=[TracingHook(tracer)], config=AT_ONCE)
     (root,) = tracer.root_spans
-    names = sorted(span.name for span in root.children)
-    assert names == ["query", "query", "tool.look", "tool.look"]
+    inner = [[span.name for span in each.children] for each in root.children]
+    assert inner == [["query a"], ["query b"]]
+
+
+def test_what_the_consumer_does_between_steps_is_not_the_time_of_a_tool(clock):
+    tracer = Tracer(runtime=clock.runtime)
+
+    @tool(concurrent_safe=True)
+    def look() -> None:
+        clock.sleep(1)
+
+    llm = ScriptedToolBackend([both("look", {}, {}), "bye"])
+    hooks, tools = [TracingHook(tracer)], tools_from([look], include_done=True)
+    for _ in composable_loop(llm, tools=tools, hooks=hooks, config=AT_ONCE):
+        clock.sleep(60)
+    (root,) = tracer.root_spans
+    assert all(span.duration_ms <= 2000 for span in root.children)
+    assert root.duration_ms > 60_000
 
 
 def test_the_callers_own_spans_between_steps_stay_the_callers():
@@ -250,6 +313,68 @@ def test_a_span_that_cannot_be_ended_does_not_keep_the_others_open(drive):
 def test_a_tracer_that_cannot_start_spans_is_refused():
     with pytest.raises(TypeError, match="start_span"):
         TracingHook(object())
+
+
+def test_a_tracer_of_the_config_sees_questions_beside_calls(drive):
+    tracer = Tracer()
+    config = LoopConfig(tracer=tracer)
+    drive(drive.text([APPLE, "no call in it", DONE]), tools=shop(), config=config)
+    (root,) = tracer.root_spans
+    assert [(span.name, span.status, span.attributes["step"]) for span in root.children] == [
+        ("llm.reasoning", "ok", 1),
+        ("tool.price", "ok", 1),
+        ("llm.reasoning", "ok", 2),
+        ("llm.repair", "ok", 2),
+        ("tool.done", "ok", 2),
+    ]
+    assert root.children[0].attributes["method"] == "generate"
+    assert config == LoopConfig(tracer=tracer, runtime=config.runtime)
+
+
+def test_a_tracer_of_the_config_works_for_run_after_run(drive):
+    tracer = Tracer()
+    config = LoopConfig(tracer=tracer)
+    for _ in range(2):
+        drive(drive.text([DONE]), tools=shop(), config=config)
+    names = [[span.name for span in root.children] for root in tracer.root_spans]
+    assert names == [["llm.reasoning", "tool.done"]] * 2
+
+
+def test_a_question_that_fails_for_good_is_an_error_with_its_kind(drive):
+    tracer = Tracer()
+    llm = drive.text([TypeError("no such model")])
+    drive(llm, tools=shop(), config=LoopConfig(tracer=tracer))
+    (root,) = tracer.root_spans
+    asked = root.children[0]
+    assert (asked.name, asked.status) == ("llm.reasoning", "error")
+    assert asked.attributes["error.type"] == "TypeError"
+    assert root.status == "error"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_question_that_a_hook_stops_is_not_told_as_asked(drive, place):
+    tracer = Tracer()
+    hooks = [hook(on_event=stop_before_asking)]
+    hooks.insert(place, TracingHook(tracer, model_calls=True))
+    llm = drive.text([APPLE])
+    drive(llm, tools=shop(), hooks=hooks)
+    (root,) = tracer.root_spans
+    asked = [span.attributes.get("asked") for span in root.children]
+    assert (llm.calls, asked) == (0, [False] if place == 0 else [])
+
+
+def test_a_span_that_a_backend_opens_stands_below_its_question(drive):
+    tracer = Tracer()
+    llm = before_each_call(drive.text([DONE]), lambda: tracer.end_span(tracer.start_span("http")))
+    drive(llm, tools=shop(), config=LoopConfig(tracer=tracer))
+    (root,) = tracer.root_spans
+    assert [span.name for span in root.children[0].children] == ["http"]
+    assert tracer.current_span is None
+
+
+def test_spans_and_tracers_have_the_documented_shape():
+    span = Span("x", "0123456789ab", None, 1.0, 3.5, {"a": 1}, [], "ok")
+    assert (span.duration_ms, span.parent_id, span.children) == (2500.0, None, [])
 
 
 def test_a_collector_counts_steps_calls_errors_and_time(drive, clock):

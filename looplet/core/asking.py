@@ -145,7 +145,10 @@ def put_question(
     """Call the model, with both events around it; ``None`` if a listener ended the run."""
     listeners = run.listeners.on_event
     if listeners:
-        before = yield from emit(run, LifecycleEvent.PRE_LLM_CALL, listeners, prompt=request.prompt)
+        asked = _facts(run, request, purpose)
+        before = yield from emit(
+            run, LifecycleEvent.PRE_LLM_CALL, listeners, prompt=request.prompt, extra=dict(asked)
+        )
         _heed(run, before)
         if run.stop_reason is not None:
             return None
@@ -160,10 +163,24 @@ def put_question(
             listeners,
             prompt=request.prompt,
             raw_response=raw,
-            extra={} if raw is not None else {"error": describe(answer.error)},  # type: ignore[union-attr]
+            extra=asked | _outcome(answer),
         )
         _heed(run, after)
     return answer
+
+
+def _facts(run: Run, request: ModelRequest, purpose: str) -> dict[str, Any]:
+    """What listeners are told of a question beside its prompt."""
+    # A router chooses when the model is asked, so that nobody knows before.
+    told = None if run.config.router is not None else run.llm
+    return {"request": request, "purpose": purpose, "model": getattr(told, "model", None)}
+
+
+def _outcome(answer: ModelReply | Failure) -> dict[str, Any]:
+    """What listeners are told of an answer beside the reply."""
+    if isinstance(answer, ModelReply):
+        return {"usage": answer.usage, "stop_reason": answer.stop_reason}
+    return {"error": describe(answer.error), "failure": answer.error}
 
 
 def call_model(

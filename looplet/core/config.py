@@ -56,6 +56,8 @@ class LoopConfig:
     """A checkpoint, or its file, to go on from instead of the directory's newest."""
     router: Any = None
     """``.select(purpose=…)`` picks the backend of each call."""
+    tracer: Any = None
+    """Has ``start_span(name, **kw)``: spans for the run, each question to the model, each call."""
     compact_service: Any = None
     """Makes later prompts shorter when a hook asks for it; ``None``: the newest turns are kept."""
     reactive_recovery: bool = True

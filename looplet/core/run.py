@@ -210,6 +210,10 @@ def start_run(
     if tools is None:
         raise ValueError("tools is missing: pass a registry, as tools_from([...]) makes one")
     _warn_without_done(tools, config)
+    if config.tracer is not None:
+        from looplet.core.tracing import TracingHook  # loaded by the runs that have a tracer
+
+        hooks = [TracingHook(config.tracer, model_calls=True), *(hooks or ())]
     if stream is not None:
         from looplet.core.streaming import StreamingHook  # loaded by the runs that have a stream
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from looplet.core.events import EventPayload, LifecycleEvent
 from looplet.core.records import Step, ToolCall, ToolResult, is_dunder
 
 # The loop calls the slots by position, so every parameter stands here, used or not.
@@ -123,6 +124,15 @@ class StepWatcher:
             self.step_ended(step)
             for seen in (self._begun, self._asked, self._answered):
                 seen.discard(step.number)
+
+
+def stops_question(payload: EventPayload) -> bool:
+    """Whether a hook ended the run at PRE_LLM_CALL, so that the model is not asked."""
+    return (
+        payload.event is LifecycleEvent.HOOK_DECISION
+        and payload.extra.get("originating_event") == LifecycleEvent.PRE_LLM_CALL.value
+        and payload.extra["decision"].get("stop") is not None
+    )
 
 
 def classify(step: Step, *, is_done: bool = False) -> str:
