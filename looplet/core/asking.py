@@ -172,8 +172,8 @@ def put_question(
 def _facts(run: Run, request: ModelRequest, purpose: str) -> dict[str, Any]:
     """What listeners are told of a question beside its prompt."""
     # A router chooses when the model is asked, so that nobody knows before.
-    told = None if run.config.router is not None else run.llm
-    return {"request": request, "purpose": purpose, "model": getattr(told, "model", None)}
+    backend = None if run.config.router is not None else run.llm
+    return {"request": request, "purpose": purpose, "backend": backend}
 
 
 def _outcome(answer: ModelReply | Failure) -> dict[str, Any]:

@@ -213,8 +213,6 @@ class TracingHook(StepWatcher):
     def _open_question(self, payload: EventPayload) -> None:
         request = payload.extra["request"]
         about = {"step": payload.step_num, "method": request.method}
-        if payload.extra["model"] is not None:
-            about["model"] = payload.extra["model"]
         name = f"llm.{payload.extra['purpose']}"
         self._question = self._start(self._root, name, about)
         if isinstance(self._tracer, Tracer):
