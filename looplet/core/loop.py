@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from looplet.core.backend import is_async
@@ -13,9 +14,11 @@ from looplet.core.conversation import Conversation
 from looplet.core.dispatching import Turn
 from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, Pause, RunTools, Save
 from looplet.core.engine import finish, turns
-from looplet.core.records import Step, ToolResult
+from looplet.core.records import Step, ToolCall, ToolResult
+from looplet.core.registry import BaseToolRegistry
 from looplet.core.run import Run, start_run
 from looplet.core.session import SessionLog
+from looplet.core.tools import ToolContext
 
 
 def composable_loop(
@@ -204,7 +207,8 @@ async def _do_async(run: Run, effect: Effect) -> Any:
     if isinstance(effect, RunTools):
         dispatch = getattr(run.tools, "adispatch", None)
         if dispatch is not None and len(effect.calls) == 1:
-            return [await dispatch(effect.calls[0], ctx=effect.contexts[0])]
+            ctx = _for_thread(run, effect.calls[0], effect.contexts[0])
+            return [await dispatch(effect.calls[0], ctx=ctx)]
         return await _run_tools_async(run, effect)
     return await _wait_async(run, effect)
 
@@ -254,8 +258,30 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
     dispatch = getattr(run.tools, "adispatch", None)
     if dispatch is None:
         return await asyncio.to_thread(_run_tools, run, effect)
-    pairs = zip(effect.calls, effect.contexts, strict=True)
+    pairs = [
+        (call, _for_thread(run, call, ctx))
+        for call, ctx in zip(effect.calls, effect.contexts, strict=True)
+    ]
     return list(await asyncio.gather(*(dispatch(call, ctx=ctx) for call, ctx in pairs)))
+
+
+def _for_thread(run: Run, call: ToolCall, ctx: ToolContext | None) -> ToolContext | None:
+    """A plain tool runs in a thread, where it can wait for a reply of an async backend."""
+    if (
+        ctx is None
+        or ctx.llm is None
+        or not is_async(ctx.llm)
+        or not isinstance(run.tools, BaseToolRegistry)
+    ):
+        return ctx
+    import asyncio
+
+    from looplet.core.scoped import bridged
+
+    spec = run.tools.get(call.tool)
+    if spec is None or spec.is_async:
+        return ctx
+    return replace(ctx, llm=bridged(ctx.llm, asyncio.get_running_loop()))
 
 
 async def _compact_async(effect: Compact) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.backend import Reply, is_async
+from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class _Scoped(SyncWrapper):
@@ -35,19 +39,46 @@ def scoped(backend: Any, scope: str, *, purpose: str = "tool") -> Any:
 
 
 class _Bridged(SyncWrapper):
-    """An async backend for plain code in a thread: each call runs on the event loop."""
+    """An async backend for plain code in a thread: each call runs on the event loop.
 
-    def __init__(self, inner: Any, loop: Any) -> None:
+    On the loop's own thread, which must not be held up, a call gives its coroutine instead.
+    """
+
+    def __init__(self, inner: Any, loop: AbstractEventLoop) -> None:
         super().__init__(inner)
         self._loop = loop
+        self._last = LastCall()
+
+    @property
+    def last_usage(self) -> Mapping[str, int] | None:
+        """As the wrapped backend told it where the call ran."""
+        return self._last.get().usage
+
+    @property
+    def last_stop_reason(self) -> str | None:
+        """As the wrapped backend told it where the call ran."""
+        return self._last.get().stop_reason
 
     def forward(self, method: str, prompt: str, keywords: Mapping[str, Any]) -> Any:
         import asyncio
 
         call = getattr(self.inner, method)(prompt, **self._forwarded(method, keywords))
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - its public kin raises
+            return call
+        asked = asyncio.run_coroutine_threadsafe(_with_outcome(call, self.inner), self._loop)
+        reply, outcome = asked.result()
+        self._last.set(outcome)
+        return reply
 
 
-def bridged(backend: Any, loop: Any) -> Any:
+async def _with_outcome(call: Awaitable[Reply], backend: Any) -> tuple[Reply, CallOutcome]:
+    """The reply, and what belongs to the task that asked."""
+    reply = await call
+    usage = getattr(backend, "last_usage", None)
+    stop_reason = getattr(backend, "last_stop_reason", None)
+    return reply, CallOutcome(usage=usage, stop_reason=stop_reason)
+
+
+def bridged(backend: Any, loop: AbstractEventLoop) -> Any:
     """The same backend for code that runs in another thread and cannot wait."""
     return _Bridged(backend, loop)

@@ -259,3 +259,41 @@ def test_both_drivers_take_equal_steps_and_tell_equal_events(replies, decisions,
     assert first_watcher.events == second_watcher.events
     assert first_watcher.ends == second_watcher.ends == 1
     assert len(sync_steps) <= 6
+
+
+def test_a_plain_tool_waits_for_an_async_backends_reply_and_sees_its_tokens():
+    class Counting(AsyncMockLLMBackend):
+        last_usage, last_stop_reason = {"input_tokens": 7, "output_tokens": 1}, "end_turn"
+
+    tools = tools_from([], include_done=True)
+
+    @tools.tool
+    def ask(ctx: Any) -> Any:
+        before = (ctx.llm.last_usage, ctx.llm.last_stop_reason)
+        return [before, ctx.llm.generate("well?"), ctx.llm.last_usage, ctx.llm.last_stop_reason]
+
+    async def run():
+        llm = Counting([call("ask"), "yes", DONE], cycle=False)
+        return [step async for step in async_composable_loop(llm, tools=tools)]
+
+    steps = asyncio.run(run())
+    assert steps[0].tool_result.data == [
+        (None, None), "yes", Counting.last_usage, "end_turn",
+    ]  # fmt: skip
+
+
+def test_a_plain_tool_may_return_what_an_async_function_does_with_the_backend():
+    tools = tools_from([], include_done=True)
+
+    async def think(llm: Any) -> str:
+        return await llm.generate("well?")
+
+    @tools.tool
+    def ask(ctx: Any) -> Any:
+        return think(ctx.llm)
+
+    async def run():
+        llm = AsyncMockLLMBackend([call("ask"), "yes", DONE], cycle=False)
+        return [step async for step in async_composable_loop(llm, tools=tools)]
+
+    assert asyncio.run(run())[0].tool_result.data == "yes"
