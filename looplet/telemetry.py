@@ -100,10 +100,10 @@ class MetricsHook(StepWatcher):
         self._collector.record_step(step, classification=kind)
 
     def on_event(self, payload: EventPayload) -> None:
-        """Count the model's answers; note the accepted done."""
+        """Count the model's answers, a sub-agent's too if it is told them; note the done."""
         if payload.event is LifecycleEvent.POST_LLM_RESPONSE:
             self._collector.total_llm_calls += 1
-        elif payload.event is LifecycleEvent.DONE_ACCEPTED:
+        elif payload.event is LifecycleEvent.DONE_ACCEPTED and payload.subagent_id is None:
             self.done_number = payload.step_num
 
     def on_loop_end(self, state: Any, session_log: Any, context: Any, llm: Any) -> None:

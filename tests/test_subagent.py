@@ -10,11 +10,16 @@ import pytest
 
 from looplet import (
     Block,
+    CallbackEmitter,
     DefaultState,
     EventPayload,
     HookDecision,
     LoopConfig,
+    MetricsCollector,
+    MetricsHook,
     MockLLMBackend,
+    StreamingHook,
+    Tracer,
     composable_loop,
     tool,
     tools_from,
@@ -225,6 +230,80 @@ def test_a_tool_may_run_a_sub_agent_on_the_runs_own_backend():
     steps = list(composable_loop(llm, "x", tools_from([ask_clerk], include_done=True)))
     assert steps[0].tool_result.data == {"said": "0.40 euro"}
     assert llm.calls == 4
+
+
+def test_a_sub_agent_on_the_runs_own_backend_works_in_both_loops(drive):
+    @tool
+    def ask_clerk(question: str, ctx: Any) -> dict:
+        """Ask the clerk."""
+        return {"said": run_sub_loop(ctx.llm, question, tools_from([price]))["summary"]}
+
+    llm = drive.text(
+        [call("ask_clerk", question="apple?"), APPLE, DONE, call("done", summary="told")]
+    )
+    ran = drive(llm, task="x", tools=tools_from([ask_clerk], include_done=True))
+    assert ran.steps[0].tool_result.data == {"said": "0.40 euro"}
+    assert (llm.calls, ran.stop_reason) == (4, "done")
+
+
+def test_sub_agents_side_by_side_keep_their_answers_and_hooks_apart(drive):
+    parent = Ears()
+
+    @tool(concurrent_safe=True)
+    def ask_clerk(name: str) -> Any:
+        """Ask a clerk."""
+        llm = script(APPLE, call("done", summary=name))
+        tools = tools_from([price])
+        result = run_sub_loop(llm, "x", tools, subagent_id=name, parent_hooks=[parent])
+        return result["summary"]
+
+    both = json.dumps({"tools": [{"tool": "ask_clerk", "args": {"name": n}} for n in "ab"]})
+    ran = drive(
+        drive.text([both, DONE]),
+        tools=tools_from([ask_clerk], include_done=True),
+        config=LoopConfig(concurrent_dispatch=True),
+    )
+    assert [step.tool_result.data for step in ran.steps[:2]] == ["a", "b"]
+    for name in "ab":
+        own = [each.event.value for each in parent.heard if each.subagent_id == name]
+        assert (own[0], own[-2:]) == ("subagent_start", ["stop", "subagent_stop"])
+
+
+def test_the_parents_figures_and_stream_do_not_take_a_sub_agents_steps_for_their_own(drive):
+    collector, told = MetricsCollector(), []
+    metrics = MetricsHook(collector)
+    stream = StreamingHook(CallbackEmitter(told.append))
+
+    @tool
+    def ask_clerk(question: str) -> Any:
+        """Ask the clerk."""
+        hooks = [metrics, stream]
+        return run_sub_loop(script(DONE), question, tools_from([]), parent_hooks=hooks)["summary"]
+
+    llm = drive.text([call("ask_clerk", question="x"), DONE])
+    drive(llm, tools=tools_from([ask_clerk], include_done=True), hooks=[metrics, stream])
+    assert dict(collector.step_classifications) == {"ok": 1, "done": 1}
+    assert collector.total_llm_calls == 3
+    assert told[-1].total_llm_calls == 2
+    kinds = [event.classification for event in told if event.event_type == "StepEndEvent"]
+    assert kinds == ["ok", "done"]
+
+
+def test_spans_of_a_sub_agent_stand_below_the_call_that_started_it(drive):
+    tracer = Tracer()
+    config = LoopConfig(tracer=tracer)
+
+    @tool
+    def ask_clerk(question: str) -> Any:
+        """Ask the clerk."""
+        return run_sub_loop(script(DONE), question, tools_from([]), config=config)["summary"]
+
+    llm = drive.text([call("ask_clerk", question="x"), DONE])
+    drive(llm, tools=tools_from([ask_clerk], include_done=True), config=config)
+    (root,) = tracer.root_spans
+    (sub,) = root.children[1].children
+    assert (root.children[1].name, sub.name) == ("tool.ask_clerk", "loop.run")
+    assert [span.name for span in sub.children] == ["llm.reasoning", "tool.done"]
 
 
 def test_a_decision_about_the_start_of_a_sub_agent_is_warned_about():

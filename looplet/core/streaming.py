@@ -47,11 +47,12 @@ class StreamingHook(StepWatcher):
     """A hook that tells the run to an emitter; ``composable_loop(stream=emitter)`` makes one.
 
     ``LoopEndEvent`` comes exactly once for each run, whatever ended it. The emitter is called on
-    the thread of the loop. What it raises ends the run with the stop reason ``error`` and then
-    leaves the loop. Hooks' exceptions at events are logged and passed over, so a failure there is
-    kept: around a model call the hook ends the run at once, at any other event the next slot
-    raises it. After a failure nothing more is told but ``LoopEndEvent``, and the first exception
-    is the one that leaves. Raises ``TypeError`` for an emitter without a plain ``emit``.
+    the thread of the loop; what a sub-agent does is not told. What the emitter raises ends the run
+    with the stop reason ``error`` and then leaves the loop. Hooks' exceptions at events are logged
+    and passed over, so a failure there is kept: around a model call the hook ends the run at once,
+    at any other event the next slot raises it. After a failure nothing more is told but
+    ``LoopEndEvent``, and the first exception is the one that leaves. Raises ``TypeError`` for an
+    emitter without a plain ``emit``.
     """
 
     def __init__(self, emitter: Emitter, *, runtime: Runtime | None = None) -> None:
@@ -106,6 +107,8 @@ class StreamingHook(StepWatcher):
 
     def on_event(self, payload: EventPayload) -> HookDecision | None:
         """Tell what is seen through events alone; keeps what the emitter raises."""
+        if payload.subagent_id is not None:  # another run, with step numbers of its own
+            return None
         if payload.event is LifecycleEvent.STOP:
             self._reason = payload.termination_reason
         if payload.event is LifecycleEvent.DONE_ACCEPTED:
