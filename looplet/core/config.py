@@ -54,6 +54,8 @@ class LoopConfig:
     """Where the run is kept after each step; run again with it, and the run goes on."""
     initial_checkpoint: Checkpoint | str | PathLike[str] | None = None
     """A checkpoint, or its file, to go on from instead of the directory's newest."""
+    tool_result_persist_dir: str | PathLike[str] | None = None
+    """Where results over 50,000 characters are put; prompts then show a preview and the path."""
     router: Any = None
     """``.select(purpose=…)`` picks the backend of each call."""
     tracer: Any = None

@@ -22,6 +22,7 @@ from looplet.core.validation import mismatch
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from looplet.core.persist import ResultFiles
 
 Turn = Generator[Effect, Any, None]
 
@@ -75,6 +76,8 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
     run.ahead, run.left = [], ()
     if left:
         _name_unrun(run, result, left)
+    if run.result_files is not None:
+        yield from _persist(run.result_files, call, result, number)
     step = record_step(run, call, result, entities)
     if run.stop_reason == "done":
         run.done_step = step
@@ -191,11 +194,24 @@ def record_calls(
         run.ahead, run.left = list(ran[offset + 1 :]), left
         if left and not run.ahead and _turn_ends_here(run):
             _name_unrun(run, final, left)
+        if run.result_files is not None:
+            yield from _persist(run.result_files, call, final, run.next_number)
         step = record_step(run, call, final, entities)
         if run.keeper is None:
             yield step
         else:
             yield from give(run, step)
+
+
+def _persist(files: ResultFiles, call: ToolCall, result: ToolResult, number: int) -> Turn:
+    """Put a result that is too long for prompts into a file; the result then says where it is."""
+    from looplet.core.persist import note_place  # loaded by the runs that have a place for it
+
+    long = files.wants(result)
+    if long is not None:
+        path = yield Save(partial(files.write, long, tool=call.tool, step=number))
+        if path is not None:
+            note_place(result, long, path)
 
 
 def give(run: Run, step: Step) -> Turn:

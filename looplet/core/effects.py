@@ -69,9 +69,9 @@ class Compact:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Save:
-    """Write a checkpoint; there is no answer."""
+    """Write a file; the answer is what ``write`` returns, which tells of failures by itself."""
 
-    write: Callable[[], None]
+    write: Callable[[], Any]
 
 
 Effect: TypeAlias = Step | AskModel | RunTools | Await | Pause | Compact | Save

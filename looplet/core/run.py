@@ -32,6 +32,7 @@ from looplet.core.state import DefaultState
 from looplet.core.tools import ToolContext
 
 if TYPE_CHECKING:
+    from looplet.core.persist import ResultFiles
     from looplet.core.resume import Keeper
 
 
@@ -93,6 +94,8 @@ class Run:
     """Number of this turn's first step."""
     keeper: Keeper | None = None
     """Writes checkpoints; ``None`` if none are wanted."""
+    result_files: ResultFiles | None = None
+    """Writes long results; ``None`` if they are only to be cut."""
     mid_turn: bool = False
     """Whether the run was restored to the middle of a turn."""
     finished: bool = False
@@ -249,6 +252,10 @@ def start_run(
     run.earlier_results = run.recent_results() if state.steps else ""
     for name, value in (("task", task), ("conversation", run.conversation)):
         put(state, name, value)
+    if config.tool_result_persist_dir is not None:
+        from looplet.core.persist import ResultFiles
+
+        run.result_files = ResultFiles(config.tool_result_persist_dir)
     if config.checkpoint_dir is not None or config.initial_checkpoint is not None:
         from looplet.core.resume import begin  # files are the business of few runs
 

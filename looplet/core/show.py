@@ -17,6 +17,10 @@ RESULT_CHARS, RECENT_CHARS, RECENT_STEPS = 3000, 20_000, 5
 
 encode = fast_encoder(default=str)
 """JSON as a model reads it."""
+PREVIEW_CHARS = 2000
+"""How much a prompt shows of a result that went to a file."""
+PERSISTED = "persisted"
+"""The key of a result's metadata under which path and length of its file are."""
 
 
 def shorten(data: Any) -> Any:
@@ -39,23 +43,39 @@ def shorten(data: Any) -> Any:
 def result_text(data: Any) -> str:
     """A result as text for a model: JSON, or the text itself."""
     shown = shorten(data)
-    if isinstance(shown, str):
-        return shown
+    return shown if isinstance(shown, str) else json_text(shown)
+
+
+def json_text(data: Any) -> str:
+    """Data as JSON for a model; what JSON lacks is told in words."""
     try:
-        return encode(shown)
+        return encode(data)
     except (TypeError, ValueError, RecursionError):
-        return encode(to_jsonable(shown))
+        return encode(to_jsonable(data))
+
+
+def told_text(result: ToolResult) -> str:
+    """What a prompt tells of a result: itself, its error, or where it is and how it begins."""
+    kept = result.metadata.get(PERSISTED) if result.metadata else None
+    if isinstance(kept, dict) and kept.keys() == {"path", "chars"}:
+        return _preview(result, kept)
+    return result_text(result.data) if result.error is None else f"ERROR: {result.error}"
+
+
+def _preview(result: ToolResult, kept: dict[str, Any]) -> str:
+    mark, whole = "", result.error
+    if whole is not None:
+        mark = "ERROR: "
+    else:
+        whole = result.data if isinstance(result.data, str) else json_text(result.data)
+    where = f"[all {kept['chars']} characters are in {kept['path']}; it begins:]"
+    return f"{mark}{where}\n{whole[:PREVIEW_CHARS]}"
 
 
 def step_text(step: Step, limit: int = RESULT_CHARS) -> str:
     """One step for the recent results: the call and its result, or its error."""
     result = step.tool_result
     return line_text(step.number, step.tool_call, told_text(result), result, limit)
-
-
-def told_text(result: ToolResult) -> str:
-    """What a result says to the model: its data, or its error."""
-    return result_text(result.data) if result.error is None else f"ERROR: {result.error}"
 
 
 def message_text(message: Message, limit: int) -> str:
