@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from looplet.core.registry import BaseToolRegistry, register_done_tool, tools_from
     from looplet.core.session import LogEntry, SessionLog
     from looplet.core.state import DefaultState
+    from looplet.core.strategies import CompactAndRetry, RecoveryRegistry, RetryCall, StopRun
     from looplet.core.tools import ToolContext, ToolSpec, tool
     from looplet.core.validation import suggest_similar
     from looplet.errors import (
@@ -163,6 +164,7 @@ _ROOMS = {
     "looplet.core.registry": "BaseToolRegistry register_done_tool tools_from",
     "looplet.core.session": "LogEntry SessionLog",
     "looplet.core.state": "DefaultState",
+    "looplet.core.strategies": "CompactAndRetry RecoveryRegistry RetryCall StopRun",
     "looplet.core.tools": "ToolContext ToolSpec tool",
     "looplet.core.validation": "suggest_similar",
     "looplet.errors": "LLMResponsesExhausted NotEvaluable RetryExhausted ToolValidationError",
@@ -202,6 +204,7 @@ __all__ = [
     "CancelToken",
     "Checkpoint",
     "CheckpointHook",
+    "CompactAndRetry",
     "CompactOutcome",
     "CompactService",
     "CompositeEmitter",
@@ -254,7 +257,9 @@ __all__ = [
     "PruneToolResults",
     "QueueEmitter",
     "RecoveryEvent",
+    "RecoveryRegistry",
     "ResilientBackend",
+    "RetryCall",
     "RetryExhausted",
     "RoutingLLMBackend",
     "SessionLog",
@@ -267,6 +272,7 @@ __all__ = [
     "StepRecord",
     "StepStartEvent",
     "Stop",
+    "StopRun",
     "StreamingHook",
     "SummarizeCompact",
     "ThresholdCompactHook",

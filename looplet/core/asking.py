@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from looplet.core.prompt import (
     text_prompt,
 )
 from looplet.core.records import ErrorKind, ToolError
-from looplet.core.recovery import is_too_long, recover
+from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
 from looplet.core.run import Run, call_keywords, tools_chars
 from looplet.core.session import facts_of
 from looplet.core.usage import tokens_of
@@ -45,6 +45,8 @@ class Failure:
 
     error: Exception
     attempts: int
+    compact: bool = False
+    """Whether a recovery strategy wants the prompt compacted and the question put again."""
 
     def as_tool_error(self) -> ToolError:
         """The failure as the error of its own step."""
@@ -69,18 +71,15 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
     _keep_prompt(run, request.prompt)
     while is_too_long(run, request) and (yield from recover(run)):
         request = yield from rebuild_request(run, request, briefing)
-    answer = yield from put_question(run, request, "reasoning")
-    while isinstance(answer, Failure) and is_overflow(answer.error):
-        if not (yield from recover(run)):
-            break
-        request = yield from rebuild_request(run, request, briefing)
-        answer = yield from put_question(run, request, "reasoning")
+    request, answer = yield from put_shortened(run, request, briefing, "reasoning")
     if run.config.max_turn_continuations and isinstance(answer, ModelReply):
-        answer = yield from continue_reply(run, request, answer)
+        request, answer = yield from continue_reply(run, request, briefing, answer)
     if not isinstance(answer, ModelReply):
         return answer
     parsed = parse_reply(answer.reply)
-    return parsed if parsed.complaint is None else (yield from repair(run, request, parsed))
+    if parsed.complaint is None:
+        return parsed
+    return (yield from repair(run, request, briefing, parsed))
 
 
 def gather_briefing(run: Run) -> Phase[str]:
@@ -139,10 +138,42 @@ def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[Mod
     return replace(request, prompt=prompt)
 
 
+def put_shortened(
+    run: Run,
+    request: ModelRequest,
+    briefing: str,
+    purpose: str,
+    make: Callable[[ModelRequest], ModelRequest] = lambda request: request,
+) -> Phase[tuple[ModelRequest, ModelReply | Failure | None]]:
+    """Put the question that ``make`` makes of a request; again, shorter, if it was too long.
+
+    Returns the request as it is by then, and the answer.
+    """
+    used: set[int] = set()
+    answer = yield from put_question(run, make(request), purpose, used)
+    while isinstance(answer, Failure) and (yield from _shorten(run, answer)):
+        request = yield from rebuild_request(run, request, briefing)
+        answer = yield from put_question(run, make(request), purpose, used)
+    return request, answer
+
+
+def _shorten(run: Run, failure: Failure) -> Phase[bool]:
+    """Make the prompt shorter if that is what a failure calls for; tell whether to ask again."""
+    if run.stop_reason is not None:
+        return False
+    if failure.compact:
+        yield from compact_for_strategy(run)
+        return True
+    return is_overflow(failure.error) and (yield from recover(run))
+
+
 def put_question(
-    run: Run, request: ModelRequest, purpose: str
+    run: Run, request: ModelRequest, purpose: str, used: set[int]
 ) -> Phase[ModelReply | Failure | None]:
-    """Call the model, with both events around it; ``None`` if a listener ended the run."""
+    """Call the model, with both events around it; ``None`` if a listener ended the run.
+
+    ``used`` has the recovery strategies that were followed for this question.
+    """
     listeners = run.listeners.on_event
     if listeners:
         asked = _facts(run, request, purpose)
@@ -152,7 +183,7 @@ def put_question(
         _heed(run, before)
         if run.stop_reason is not None:
             return None
-    answer = yield from call_model(run, request, purpose)
+    answer = yield from call_model(run, request, purpose, used)
     if isinstance(answer, ModelReply):
         _count(run, request, answer)
     if listeners:
@@ -184,8 +215,8 @@ def _outcome(answer: ModelReply | Failure) -> dict[str, Any]:
 
 
 def call_model(
-    run: Run, request: ModelRequest, purpose: str
-) -> Generator[Any, Any, ModelReply | Failure]:
+    run: Run, request: ModelRequest, purpose: str, used: set[int]
+) -> Phase[ModelReply | Failure]:
     """Call the model; transient failures are tried again, here and nowhere else."""
     router = run.config.router
     backend = run.llm if router is None else router.select(purpose=purpose)
@@ -195,9 +226,9 @@ def call_model(
         parts = {"system_prompt": request.system_prompt, "tools": request.tools}
         keywords["cache_breakpoints"] = policy.breakpoints(memory=run.memory(), **parts)
     streams = bool(run.listeners.on_chunk) and takes(backend, request.method, "on_chunk")
-    attempt = 0
+    attempt = tried = 0
     while True:
-        attempt += 1
+        attempt, tried = attempt + 1, tried + 1
         run.llm_calls += 1
         teller = ChunkTeller(run, attempt) if streams else None
         if teller is not None:
@@ -211,29 +242,53 @@ def call_model(
             yield from teller.settle()
         if isinstance(answer, ModelReply):
             return answer
-        if is_permanent(failure.error) or attempt > len(PAUSES):
+        followed = yield from _follow_strategy(run, failure, used)
+        tried -= followed
+        if not followed:
+            if is_permanent(failure.error) or tried > len(PAUSES):
+                return failure
+            yield Pause(_pause_after(failure.error, tried))
+        if failure.compact or run.cancelled or run.stop_reason is not None:
             return failure
-        yield Pause(_pause_after(failure.error, attempt))
-        if run.cancelled:
-            return failure
+
+
+def _follow_strategy(run: Run, failure: Failure, used: set[int]) -> Phase[bool]:
+    """Do as a recovery strategy says, if one has something to say about a failed call.
+
+    Waits before a retry; notes in the failure that a compaction is wanted; ends the run.
+    """
+    if run.config.recovery_registry is None or run.cancelled:
+        return False
+    from looplet.core.strategies import RetryCall, StopRun
+
+    decision = yield from ask_strategies(run, failure.error, failure.attempts, used)
+    if isinstance(decision, StopRun):
+        run.stop(decision.reason)
+    elif isinstance(decision, RetryCall):
+        if decision.after_s > 0:
+            yield Pause(decision.after_s)
+    elif decision is not None:
+        failure.compact = True
+    return decision is not None
 
 
 def continue_reply(
-    run: Run, request: ModelRequest, answer: ModelReply
-) -> Phase[ModelReply | Failure | None]:
+    run: Run, request: ModelRequest, briefing: str, answer: ModelReply
+) -> Phase[tuple[ModelRequest, ModelReply | Failure | None]]:
     """Ask for the rest of a text that the token limit cut short, and join the parts."""
     for _ in range(run.config.max_turn_continuations):
         text = text_of(answer.reply)
         if answer.stop_reason != CUT_SHORT or text is None:
             break
-        more = yield from put_question(run, _continuation(request, text), "reasoning")
+        make = partial(_continuation, text=text)
+        request, more = yield from put_shortened(run, request, briefing, "reasoning", make)
         if not isinstance(more, ModelReply):
-            return more
+            return request, more
         rest = text_of(more.reply)
         if rest is None:  # the model called a tool instead of going on with its text
-            return more
+            return request, more
         answer = ModelReply(text + rest, more.usage, more.stop_reason)
-    return answer
+    return request, answer
 
 
 def _continuation(request: ModelRequest, text: str) -> ModelRequest:
@@ -245,14 +300,14 @@ def _continuation(request: ModelRequest, text: str) -> ModelRequest:
 
 
 def repair(
-    run: Run, request: ModelRequest, parsed: ParsedReply
+    run: Run, request: ModelRequest, briefing: str, parsed: ParsedReply
 ) -> Phase[ParsedReply | Failure | None]:
     """Send a reply without a call back with a complaint, at most twice."""
     for _ in range(REPAIRS):
         if parsed.complaint is None or run.stop_reason is not None:
             break
-        again = repair_request(run, request, parsed)
-        repaired = yield from put_question(run, again, "repair")
+        make = partial(repair_request, run, parsed=parsed)
+        request, repaired = yield from put_shortened(run, request, briefing, "repair", make)
         if not isinstance(repaired, ModelReply):
             return repaired
         parsed = parse_reply(repaired.reply)

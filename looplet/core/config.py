@@ -64,6 +64,9 @@ class LoopConfig:
     """Makes later prompts shorter when a hook asks for it; ``None``: the newest turns are kept."""
     reactive_recovery: bool = True
     """Make a prompt shorter, and ask again, when it is too long for the model."""
+    recovery_registry: Any = None
+    """A ``RecoveryRegistry``, or one strategy with ``recover(error, *, …)``: asked what to do when
+    a model call failed, before the loop's own rules."""
     cache_policy: Any = None
     """A ``CachePolicy``: what of a prompt the provider may keep; for backends that take it."""
     context_window: int = 128_000

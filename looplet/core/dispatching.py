@@ -22,6 +22,7 @@ from looplet.core.validation import mismatch
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
     from looplet.core.persist import ResultFiles
 
 Turn = Generator[Effect, Any, None]

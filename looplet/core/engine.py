@@ -115,10 +115,10 @@ def _turn(run: Run) -> Turn:
     if run.listeners.should_compact:
         yield from compact_if_asked(run)
     answer = yield from ask(run)
-    if answer is None or run.stop_reason is not None:
-        return
-    if isinstance(answer, Failure):
+    if isinstance(answer, Failure):  # a step of its own, also if a hook ends the run with it
         yield from _fail(run, answer)
+        return
+    if answer is None or run.stop_reason is not None:
         return
     _keep_reply(run, answer)
     if answer.complaint is not None:

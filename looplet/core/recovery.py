@@ -1,11 +1,14 @@
-"""When prompts get too long: compaction on request, and recovery. Knows no prompt's wording."""
+"""When calls fail or prompts get too long: strategies, compaction, and recovery.
+
+Knows no prompt's wording.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.consult import Phase, call_hook, emit
-from looplet.core.effects import Compact
+from looplet.core.effects import Await, Compact
 from looplet.core.events import LifecycleEvent
 from looplet.core.logs import log
 from looplet.core.messages import ModelRequest
@@ -13,6 +16,7 @@ from looplet.core.run import Run
 
 if TYPE_CHECKING:
     from looplet.core.compaction import CompactReason
+    from looplet.core.strategies import RecoveryDecision
 
 REPLY_TOKENS = 3000
 """Room that a prompt must leave in the window."""
@@ -103,6 +107,44 @@ def recover(run: Run) -> Phase[bool]:
     else:
         run.drop_results()
     return True
+
+
+def ask_strategies(
+    run: Run, error: Exception, attempt: int, used: set[int]
+) -> Phase[RecoveryDecision | None]:
+    """Ask the config's recovery strategies about a failed call; the first decision, or ``None``.
+
+    ``used`` has those that were followed for this call, which are not asked again.
+    """
+    from looplet.core.strategies import PER_RUN, check_decision, choices_of, method_of
+
+    registry = run.config.recovery_registry
+    limit = getattr(registry, "max_per_run", PER_RUN)
+    for strategy in choices_of(registry, error):
+        key = id(strategy)
+        if key in used or run.strategies_used.get(key, 0) >= limit:
+            continue
+        wish: Any = method_of(strategy)(
+            error,
+            state=run.state,
+            session_log=run.log,
+            conversation=run.conversation,
+            step_num=run.next_number,
+            attempt=attempt,
+        )
+        if hasattr(wish, "__await__"):
+            wish = yield Await(wish, f"{type(strategy).__name__}.recover")
+        decision = check_decision(wish, strategy)
+        if decision is not None:
+            used.add(key)
+            run.strategies_used[key] = run.strategies_used.get(key, 0) + 1
+            return decision
+    return None
+
+
+def compact_for_strategy(run: Run) -> Phase[bool]:
+    """Run the compaction that a strategy asked for."""
+    return (yield from compact(run, _reason("a recovery strategy asked for it", _target(run))))
 
 
 def _reason(text: str, target: int | None) -> CompactReason:

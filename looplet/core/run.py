@@ -65,6 +65,8 @@ class Run:
     """Texts for the next briefing."""
     remedies: list[str] = field(default_factory=lambda: ["trim", "compact", "drop"])
     """Ways of making a prompt that is too long shorter, each taken at most once."""
+    strategies_used: dict[int, int] = field(default_factory=dict)
+    """How often each strategy of the recovery registry was followed, by its ``id``."""
     result_chars: int = RESULT_CHARS
     """How much of a result a prompt shows."""
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
@@ -217,6 +219,7 @@ def start_run(
         from looplet.core.tracing import TracingHook  # loaded by the runs that have a tracer
 
         hooks = [TracingHook(config.tracer, model_calls=True), *(hooks or ())]
+    _check_recovery(config.recovery_registry)
     if stream is not None:
         from looplet.core.streaming import StreamingHook  # loaded by the runs that have a stream
 
@@ -350,6 +353,13 @@ def _check_backend(llm: Any, *, asynchronous: bool) -> None:
             f"{type(llm).__name__}.generate is async def; use async_composable_loop, "
             "or the sync backend of the same provider"
         )
+
+
+def _check_recovery(registry: Any) -> None:
+    if registry is not None and not hasattr(registry, "strategies_for"):
+        from looplet.core.strategies import method_of  # loaded by the runs that have one
+
+        method_of(registry)
 
 
 def _warn_without_done(tools: Any, config: LoopConfig) -> None:

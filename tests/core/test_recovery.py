@@ -209,3 +209,48 @@ def test_native_and_text_recover_alike(drive, native):
     ran = drive(llm, tools=library(), config=LoopConfig(use_native_tools=native))
     assert ran.stop_reason == "done"
     assert ran.tools == ["read", "read", "done"]
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+def test_a_repair_that_is_too_long_is_shortened_too(drive, native):
+    done = [{"type": "tool_use", "id": "d", "name": "done", "input": {"summary": "x"}}]
+    pages = [use(1), use(2)] if native else [page(1), page(2)]
+    replies = [*pages, "no call", TOO_LONG, done if native else DONE]
+    llm = (drive.native if native else drive.text)(replies)
+    ran = drive(llm, tools=library(), config=LoopConfig(use_native_tools=native))
+    assert ran.stop_reason == "done"
+    sent = str(llm.requests[-1].messages) if native else llm.last_prompt
+    assert "could not be used" in sent
+    assert "more characters]" in sent
+
+
+def test_the_rest_of_a_reply_that_is_asked_for_is_shortened_too(drive):
+    class CutShort:
+        last_stop_reason = "max_tokens"
+
+        def __init__(self):
+            self.prompts = []
+
+        def generate(self, prompt):
+            self.prompts.append(prompt)
+            replies = [page(1), DONE[:20], TOO_LONG, DONE[20:]]
+            reply = replies[len(self.prompts) - 1]
+            self.last_stop_reason = "max_tokens" if reply == DONE[:20] else "end_turn"
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
+
+    llm = CutShort()
+    ran = drive(llm, tools=library(), config=LoopConfig(max_turn_continuations=2))
+    assert ran.stop_reason == "done"
+    assert "Your reply so far" in llm.prompts[3]
+    assert len(llm.prompts[3]) < len(llm.prompts[2])
+
+
+def test_a_failure_is_a_step_also_if_a_hook_ends_the_run_with_it(drive):
+    def stop(payload):
+        return HookDecision(stop="enough") if payload.event.value == "post_llm_response" else None
+
+    hook = type("Stops", (), {"on_event": staticmethod(stop)})()
+    ran = drive(drive.text([BackendRefused("no", status=401)]), tools=library(), hooks=[hook])
+    assert (ran.stop_reason, ran.tools) == ("enough", ["__llm_error__"])
