@@ -98,7 +98,11 @@ class ThresholdCompactHook:
 
 
 def estimate_tokens(session_log: Any, conversation: Any) -> int:
-    """Tokens of the conversation, else of the session log: a quarter of the characters."""
-    if conversation is not None:
-        return int(conversation.token_estimate())
+    """Tokens of the conversation, else of the session log: a quarter of the characters.
+
+    A conversation that says nothing yet counts as none.
+    """
+    tokens = int(conversation.token_estimate()) if conversation is not None else 0
+    if tokens:
+        return tokens
     return len(session_log.render()) // 4 if session_log is not None else 0

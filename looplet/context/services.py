@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from looplet.context.budget import estimate_tokens
@@ -13,6 +14,7 @@ from looplet.core.compaction import (
     CompactService,
     TruncateCompact,
     chars_of,
+    clean_up,
     recent_turns,
 )
 from looplet.core.conversation import Conversation, Message, MessageRole
@@ -149,6 +151,7 @@ class _Chain:
         target = getattr(reason, "target_tokens", None)
         before, spent, last = len(conversation.messages), 0, 0
         extra: dict[str, Any] = {"chars_freed": 0}
+        cleanups: list[Callable[[], object]] = []
         for stage, service in enumerate(self.services):
             outcome = service.compact(
                 state=state,
@@ -159,12 +162,15 @@ class _Chain:
                 reason=reason,
             )
             spent, last = spent + outcome.llm_calls_spent, stage
+            cleanups += [outcome.cleanup] if outcome.cleanup is not None else []
             freed = extra["chars_freed"] + (outcome.extra or {}).get("chars_freed", 0)
             extra = {**extra, **(outcome.extra or {}), "chars_freed": freed}
             if outcome.compacted and _helped(session_log, conversation, target):
                 break
         extra["chain_stage"] = last
-        return CompactOutcome(reason, before, len(conversation.messages), spent, extra)
+        after = len(conversation.messages)
+        cleanup = partial(_clean_all, cleanups) if cleanups else None
+        return CompactOutcome(reason, before, after, spent, extra, cleanup)
 
 
 def compact_chain(*services: CompactService) -> CompactService:
@@ -176,6 +182,11 @@ def compact_chain(*services: CompactService) -> CompactService:
     if not services:
         raise ValueError("compact_chain needs at least one service")
     return _Chain(services)
+
+
+def _clean_all(cleanups: Sequence[Callable[[], object]]) -> None:
+    for cleanup in cleanups:
+        clean_up(CompactOutcome(cleanup=cleanup))
 
 
 def _helped(session_log: SessionLog, conversation: Conversation, target: int | None) -> bool:

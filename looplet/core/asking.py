@@ -130,6 +130,7 @@ def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
 def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[ModelRequest]:
     """Build the same request of what is shorter by now."""
     if run.history is not None:
+        run.history.open(_opening(run))
         return replace(request, messages=run.history.messages())
     if run.own_prompt:
         prompt = yield from _own_prompt(run, briefing)
@@ -410,8 +411,7 @@ def _continue_history(run: Run, briefing: str) -> str:
     """Add what is new to the native conversation, and return that text."""
     history, done = run.history, run.config.done_tool
     assert history is not None
-    earlier = run.earlier_results
-    opening = opening_text(task=run.task_shown, memory=run.memory(), recent=earlier, done_tool=done)
+    opening = _opening(run)
     first = not history.chars
     history.open(opening)
     left = run.config.max_steps - run.next_number + 1
@@ -420,6 +420,15 @@ def _continue_history(run: Run, briefing: str) -> str:
     if said:
         history.say(said)
     return "\n\n".join(text for text in (opening if first else "", said) if text)
+
+
+def _opening(run: Run) -> str:
+    return opening_text(
+        task=run.task_shown,
+        memory=run.memory(),
+        recent=run.earlier_results,
+        done_tool=run.config.done_tool,
+    )
 
 
 def _heed(run: Run, decisions: list[Any]) -> None:

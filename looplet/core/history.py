@@ -10,6 +10,9 @@ from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ToolCall, is_dunder
 from looplet.core.show import cut
 
+DROPPED = "[result dropped to save room]"
+"""Stands for a result that was dropped out of a turn that is kept for the others' sake."""
+
 
 class History:
     """Messages of a native conversation.
@@ -75,8 +78,9 @@ class History:
     def keep(self, results: Mapping[int, str], summary: str = "") -> None:
         """Keep the turns that hold these steps, each with what its result says by now.
 
-        A turn is kept whole, since every call must be followed by its answer; a summary of what
-        is dropped stands after the opening.
+        Every call of a turn is kept with its answer, since providers want both; an answer that is
+        not among ``results`` says that it was dropped. A summary of what is dropped stands after
+        the opening.
         """
         places = [place for place, step in enumerate(self._steps) if step in results]
         start = self._turn_of(places[0]) if places else len(self._messages)
@@ -86,7 +90,7 @@ class History:
         self._set(opening + told + [(_saying(each, step, results), step) for each, step in rest])
 
     def keep_newest(self) -> None:
-        """Keep the turn of the newest result alone."""
+        """Keep the turn of the newest result alone, and of its results that one."""
         newest = [step for step in self._steps if step is not None][-1:]
         contents = dict(zip(self._steps, self._messages, strict=True))
         self.keep({step: contents[step].content for step in newest})
@@ -132,6 +136,8 @@ def _chars(message: ChatMessage) -> int:
 
 def _saying(message: ChatMessage, step: int | None, results: Mapping[int, str]) -> ChatMessage:
     """The message with what its step's result says by now; itself if that is the same."""
-    if step is None or results.get(step, message.content) == message.content:
+    if step is None:
         return message
-    return replace(message, content=results[step])
+    dropped = DROPPED if len(message.content) > len(DROPPED) else message.content
+    text = results.get(step, dropped)
+    return message if text == message.content else replace(message, content=text)

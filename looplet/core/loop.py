@@ -194,7 +194,10 @@ def _do(run: Run, effect: Effect) -> Any:
     if isinstance(effect, Save):
         return effect.write()
     if isinstance(effect, Compact):
-        return effect.service.compact(**effect.keywords)
+        outcome = effect.service.compact(**effect.keywords)
+        if not inspect.isawaitable(outcome):
+            return outcome
+        effect = Await(outcome, f"{type(effect.service).__name__}.compact")
     if isinstance(effect, Await) and inspect.iscoroutine(effect.awaitable):
         effect.awaitable.close()
     where = effect.where if isinstance(effect, Await) else "the engine"

@@ -69,9 +69,11 @@ def compact(run: Run, reason: CompactReason) -> Phase[bool]:
         "step_num": run.next_number,
         "reason": reason,
     }
+    told_before = [message.content for message in run.conversation.messages]
     outcome = yield Compact(service, given)
     run.llm_calls += outcome.llm_calls_spent
-    run.follow_conversation()
+    if told_before != [message.content for message in run.conversation.messages]:
+        run.follow_conversation()
     yield from emit(
         run,
         LifecycleEvent.POST_COMPACT,

@@ -156,9 +156,14 @@ class Run:
     def follow_conversation(self) -> None:
         """Build later prompts from the conversation as a compaction left it."""
         told = [message for message in self.conversation.messages if "step" in message.metadata]
-        lines = (message_text(message, self.result_chars) for message in told[-RECENT_STEPS:])
+        shown = [each for each in told if each.tool_call and each.tool_result][-RECENT_STEPS:]
+        lines = [message_text(message, self.result_chars) for message in shown]
         self.recent = deque(lines, maxlen=RECENT_STEPS)
         if self.history is not None:
+            own = set(self.history.steps())
+            pairs = zip(shown, lines, strict=True)
+            earlier = [line for each, line in pairs if each.metadata["step"] not in own]
+            self.earlier_results = recent_text(earlier)
             first = self.conversation.messages[0] if self.conversation.messages else None
             summary = first.content if first is not None and first.role.value == "system" else ""
             self.history.keep({each.metadata["step"]: each.content for each in told}, summary)
@@ -167,12 +172,14 @@ class Run:
         """Show less of every result, earlier ones included."""
         self.result_chars = chars
         self.recent = deque((cut(line, chars) for line in self.recent), maxlen=RECENT_STEPS)
+        self.earlier_results = cut(self.earlier_results, chars)
         if self.history is not None:
             self.history.trim(chars)
 
     def drop_results(self) -> None:
         """Show the newest result alone."""
         self.recent = deque(list(self.recent)[-1:], maxlen=RECENT_STEPS)
+        self.earlier_results = ""
         if self.history is not None:
             self.history.keep_newest()
 

@@ -74,3 +74,31 @@ def test_an_estimate_counts_each_message_once_and_again_after_a_revision():
     assert talk.token_estimate() == 300
     talk.revise(talk.messages[:1])
     assert talk.token_estimate() == 100
+
+
+ANY = st.none() | st.integers(-1_000, 300_000)
+
+
+@given(st.integers(-10, 300_000), ANY, ANY, ANY)
+def test_any_marks_are_consistent_or_refused_by_name(window, warning_at, error_at, compact_buffer):
+    warning = int(window * 0.6) if warning_at is None else warning_at
+    error = int(window * 0.8) if error_at is None else error_at
+    buffer = min(13_000, window // 8) if compact_buffer is None else compact_buffer
+    if 0 < warning <= error <= window - buffer <= window:
+        budget = ContextBudget(window, warning_at, error_at, compact_buffer)
+        assert (budget.warning_at, budget.error_at) == (warning, error)
+        assert budget.blocking_at == window - buffer
+        return
+    refused = pytest.raises(ValueError, match=r"warning_at=.*error_at=.*blocking_at=")
+    with refused as caught:
+        ContextBudget(window, warning_at, error_at, compact_buffer)
+    assert "context_window=" in str(caught.value)
+    assert "compact_buffer=" in str(caught.value)
+
+
+def test_a_conversation_that_says_nothing_yet_leaves_the_estimate_to_the_log():
+    log = SessionLog()
+    for step in range(9):
+        log.record(step=step, tool="look", reasoning="x" * 150)
+    hook = ThresholdCompactHook(ContextBudget(context_window=400))
+    assert hook.should_compact(None, log, Conversation(), 1)

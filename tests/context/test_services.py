@@ -152,3 +152,29 @@ def test_both_events_are_told_and_a_failing_cleanup_is_logged(caplog):
     assert (seen[1].messages_before, seen[1].messages_after) == (24, 3)
     assert outcome.compacted
     assert "mop broke" in caplog.text
+
+
+def test_a_chain_cleans_up_after_every_stage_that_ran_whatever_one_of_them_raises(caplog):
+    talk, log = talk_of(8)
+    cleaned = []
+
+    def cleanup(name):
+        cleaned.append(name)
+        if name == "first":
+            raise LookupError("mop broke")
+
+    class Stage:
+        def __init__(self, name):
+            self.name = name
+
+        def compact(self, **given):
+            return CompactOutcome(cleanup=lambda: cleanup(self.name))
+
+    chain = compact_chain(Stage("first"), Stage("second"), TruncateCompact())
+    outcome = run_compact(
+        chain, hooks=[], state=None, session_log=log, llm=None,
+        conversation=talk, step_num=1, reason="test",
+    )  # fmt: skip
+    assert outcome.extra["chain_stage"] == 2
+    assert cleaned == ["first", "second"]
+    assert "mop broke" in caplog.text
