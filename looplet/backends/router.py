@@ -18,7 +18,7 @@ from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method
 from looplet.core.usage import count_tokens
 from looplet.core.wrapping import request_of
-from looplet.errors import BackendError, RunCancelled, UnknownBackend
+from looplet.errors import RunCancelled, UnknownBackend
 
 DEFAULT_PURPOSE = "reasoning"
 REQUEST_IS_WRONG = frozenset({400, 422})
@@ -30,8 +30,9 @@ class BackendRouter(Counted):
 
     ``backends`` is one backend, a mapping name → backend or ``ModelProfile``, or a sequence of
     profiles; all sync, or all async, and then the router's calls are awaited. ``routes`` maps a
-    purpose to a name, or to names in order of preference; a purpose without a route uses
-    ``default`` (the first backend if ``None``). The next name, and then those in ``fallback``,
+    purpose to a name, or to names in order of preference; a purpose without a route, or a call
+    that no backend on its route can be asked (native tools), uses ``default`` (the first backend
+    if ``None``). The next name, and then those in ``fallback``,
     are asked when one fails in a way that another may not; a request that is wrong in itself
     (400, 422, too long) is not. The last error is raised, with the earlier ones as notes.
     ``prices`` maps names to USD per 1000 tokens, ``(input, output)``.
@@ -142,10 +143,7 @@ class BackendRouter(Counted):
     def _attempts(self, method: Method, purpose: str) -> _Attempts:
         self._last.clear()
         able = [each for each in self._candidates(purpose) if hasattr(each.backend, method)]
-        if not able:
-            names = ", ".join(each.name for each in self._candidates(purpose))
-            raise BackendError(f"no backend for purpose {purpose!r} has {method} (asked: {names})")
-        return _Attempts(able)
+        return _Attempts(able or [self._profiles[self._default]])
 
     def _sent(
         self, profile: ModelProfile, method: Method, purpose: str, keywords: Mapping[str, Any]

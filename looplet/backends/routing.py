@@ -77,7 +77,8 @@ class FallbackRouter(_Counted):
 class RoutingLLMBackend:
     """A backend that hands each call to the one that ``router`` selects for its purpose.
 
-    A call without ``purpose=`` is for ``default_purpose``. It has ``generate_with_tools``, and
+    A call without ``purpose=`` is for ``default_purpose``, and so is one that the backend for its
+    purpose cannot be asked (native tools). It has ``generate_with_tools``, and
     every other attribute, exactly if the backend for that purpose has it; around async backends
     its calls are awaited.
     """
@@ -147,6 +148,8 @@ class RoutingLLMBackend:
     ) -> tuple[Any, dict[str, Any]]:
         self._last.clear()
         backend = self._select(purpose)
+        if not hasattr(backend, method):
+            backend = self._select(None)
         wanted = {**keywords, "purpose": purpose or self.default_purpose}
         return backend, only_taken(backend, method, wanted)
 

@@ -24,7 +24,7 @@ from looplet.core.prompt import (
 )
 from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
-from looplet.core.run import Run, call_keywords, tools_chars
+from looplet.core.run import Run, backend_for, call_keywords, tools_chars
 from looplet.core.session import facts_of
 from looplet.core.usage import tokens_of
 
@@ -219,8 +219,7 @@ def call_model(
     run: Run, request: ModelRequest, purpose: str, used: set[int]
 ) -> Phase[ModelReply | Failure]:
     """Call the model; transient failures are tried again, here and nowhere else."""
-    router = run.config.router
-    backend = run.llm if router is None else router.select(purpose=purpose)
+    backend = _backend(run, request, purpose)
     keywords = call_keywords(run, backend, request, purpose)
     policy = run.config.cache_policy
     if policy is not None and takes(backend, request.method, "cache_breakpoints"):
@@ -251,6 +250,20 @@ def call_model(
             yield Pause(_pause_after(failure.error, tried))
         if failure.compact or run.cancelled or run.stop_reason is not None:
             return failure
+
+
+def _backend(run: Run, request: ModelRequest, purpose: str) -> Any:
+    """The backend for a purpose; the one for reasoning, if that one cannot be asked like this."""
+    backend = backend_for(run, purpose)
+    if purpose == "reasoning" or _can_be_asked(backend, request):
+        return backend
+    return backend_for(run, "reasoning")
+
+
+def _can_be_asked(backend: Any, request: ModelRequest) -> bool:
+    if not hasattr(backend, request.method):
+        return False
+    return not request.messages or takes(backend, request.method, "messages")
 
 
 def _follow_strategy(run: Run, failure: Failure, used: set[int]) -> Phase[bool]:

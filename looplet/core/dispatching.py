@@ -15,7 +15,7 @@ from looplet.core.events import LifecycleEvent
 from looplet.core.parse import RAW_ARGUMENT, THEORY
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
 from looplet.core.registry import BaseToolRegistry, refused
-from looplet.core.run import Run
+from looplet.core.run import Run, backend_for
 from looplet.core.show import told_text
 from looplet.core.tools import ToolContext
 from looplet.core.validation import mismatch
@@ -263,7 +263,7 @@ def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
         cancel_token=config.cancel_token,
         on_progress=lambda stage, data: tell(number, call, stage, data),
         metadata=metadata,
-        llm=scoped(run.llm, f"tool:{call.tool}"),
+        llm=scoped(backend_for(run, "tool"), f"tool:{call.tool}"),
         request_approval=config.approval_handler,
         around=around,
     )

@@ -12,7 +12,7 @@ from looplet.core.effects import Await, Compact
 from looplet.core.events import LifecycleEvent
 from looplet.core.logs import log
 from looplet.core.messages import ModelRequest
-from looplet.core.run import Run
+from looplet.core.run import Run, backend_for
 
 if TYPE_CHECKING:
     from looplet.core.compaction import CompactReason
@@ -64,7 +64,7 @@ def compact(run: Run, reason: CompactReason) -> Phase[bool]:
     given = {
         "state": run.state,
         "session_log": run.log,
-        "llm": scoped(run.llm, "compaction", purpose="compaction"),
+        "llm": scoped(backend_for(run, "compaction"), "compaction", purpose="compaction"),
         "conversation": run.conversation,
         "step_num": run.next_number,
         "reason": reason,

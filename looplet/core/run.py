@@ -179,8 +179,9 @@ class Run:
     def drop_results(self) -> None:
         """Show the newest result alone."""
         self.recent = deque(list(self.recent)[-1:], maxlen=RECENT_STEPS)
-        self.earlier_results = ""
         if self.history is not None:
+            own = any(step is not None for step in self.history.steps())
+            self.earlier_results = "" if own else recent_text(self.recent)
             self.history.keep_newest()
 
     def take_step(self, call: ToolCall, result: ToolResult, told: str) -> Step:
@@ -235,11 +236,12 @@ def start_run(
     task = {"description": task} if isinstance(task, str) else task
     task = {} if task is None else task
     state = _own_state(state, config)
-    native = config.use_native_tools and hasattr(llm, "generate_with_tools")
+    asked = _asked_first(llm, config)
+    native = config.use_native_tools and hasattr(asked, "generate_with_tools")
     listeners = bind(hooks or (), asynchronous=asynchronous)
     own_prompt = bool(listeners.build_prompt or config.build_prompt)
     own_prompt = own_prompt or config.render_messages_override is not None
-    speaks_messages = native and not own_prompt and _takes_messages(llm)
+    speaks_messages = native and not own_prompt and _takes_messages(asked)
     run = Run(
         llm=llm,
         tools=tools,
@@ -271,6 +273,27 @@ def start_run(
 
         begin(run)
     return run
+
+
+def backend_for(run: Run, purpose: str) -> Any:
+    """The backend for calls of that purpose: the router's choice, or the run's own.
+
+    Raises ``TypeError`` if the router chose one whose calls the sync loop cannot await.
+    """
+    router = run.config.router
+    if router is None:
+        return run.llm
+    backend = router.select(purpose=purpose)
+    if not run.asynchronous:
+        _check_backend(backend, asynchronous=False)
+    return backend
+
+
+def _asked_first(llm: Any, config: LoopConfig) -> Any:
+    """The backend that decides how a native run asks."""
+    if config.router is None or not config.use_native_tools:
+        return llm
+    return config.router.select(purpose="reasoning")
 
 
 def put(state: Any, name: str, value: Any) -> None:
