@@ -15,6 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol
 
 from looplet.core.codec import JSON, from_jsonable, to_jsonable
+from looplet.core.failures import describe
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult, Usage
 from looplet.core.state import DefaultState
 from looplet.errors import CheckpointError
@@ -226,15 +227,21 @@ def warn_damaged(directory: Path, files: Mapping[str, StoredFile], used: str | N
 
 
 def assemble(files: Mapping[str, StoredFile], name: str) -> Checkpoint:
-    """The whole checkpoint of a valid file."""
+    """The whole checkpoint of a valid file. Raises ``CheckpointError`` if it has another shape."""
     chain: list[dict[str, JSON]] = []
     step: str | None = name
     while step is not None:
         chain.append(files[step].data)
         step = chain[-1].get("base")
     whole: dict[str, JSON] = {}
-    for data in reversed(chain):
-        whole = _merge(whole, data)
+    try:
+        for data in reversed(chain):
+            whole = _merge(whole, data)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{name}, or what it builds on, holds what cannot be read ({describe(error)}); "
+            "mend it, move it away, or use another directory"
+        ) from error
     known = {each.name for each in fields(Checkpoint)}
     return Checkpoint(**{key: value for key, value in whole.items() if key in known})
 
@@ -341,6 +348,7 @@ def _has_shape(data: JSON) -> bool:
         isinstance(data, dict)
         and isinstance(data.get("step_number"), int)
         and all(isinstance(data.get(part, {}), dict) for part in parts)
+        and all(isinstance(data.get(name), str | None) for name in ("base", "task"))
     )
 
 

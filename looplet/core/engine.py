@@ -102,6 +102,10 @@ def _go_on(run: Run) -> Turn:
     entries = [entry for entry in run.log.entries if entry.step >= run.turn_from]
     entities = [name for entry in entries for name in entry.entities_seen]
     asks = run.mid_turn or bool(run.ahead or run.left)
+    # A batch may have been run under a larger budget than this run has: no step goes past it.
+    room = run.state.budget_remaining
+    run.left = [*(call for call, _ in run.ahead[room:]), *run.left]
+    run.ahead = run.ahead[:room]
     yield from record_calls(run, run.ahead, run.left, entities)
     yield from run_calls(run, run.left, entities)
     yield from _end_turn(run, entities, may_stop=asks)

@@ -251,3 +251,19 @@ def test_the_hook_saves_nothing_if_it_is_given_nothing(tmp_path):
     assert store.load_latest() is None
     with pytest.raises(ValueError, match="at least 1"):
         CheckpointHook(store, lambda state, step_num: None, 0)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_file_torn_at_any_byte_leaves_the_whole_run_to_be_gone_on_from_the_rest(tmp_path, place):
+    whole = tmp_path / "whole"
+    run(whole, 3)
+    files = {path.name: path.read_bytes() for path in sorted(whole.iterdir())}
+    name, content = list(files.items())[place]
+    for offset in range(0, len(content) - 1, 41):
+        folder = tmp_path / f"torn_{offset}"
+        folder.mkdir()
+        for other, data in files.items():
+            (folder / other).write_bytes(content[:offset] if other == name else data)
+        with pytest.warns(UserWarning, match=f"{name} is torn or unreadable"):
+            state = run(folder, 4)
+        assert [step.number for step in state.steps] == [1, 2, 3, 4]

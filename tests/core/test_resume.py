@@ -532,3 +532,54 @@ def test_a_run_goes_on_from_a_checkpoint_made_by_hand_and_from_what_follows_it(d
     assert [step.number for step in ran.state.steps] == [1, 2, 3]
     assert "S1 ✓ price(fruit=apple)" in llm.last_prompt
     assert "S2 ✓ price(fruit=pear)" in llm.last_prompt
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_calls_of_a_batch_that_was_run_stay_within_a_smaller_budget_too(drive, tmp_path, limit):
+    @tool(concurrent_safe=True)
+    def look(at: str) -> str:
+        """Look."""
+        return at
+
+    def batch(folder, **keywords):
+        asked = calls(*(call("look", at=place) for place in "abcd"))
+        options = {"checkpoint_dir": folder, "concurrent_dispatch": True}
+        config = LoopConfig(max_steps=keywords.pop("max_steps"), **options)
+        tools = tools_from([look], include_done=True)
+        return drive(drive.text([asked]), tools=tools, task=TASK, config=config, **keywords)
+
+    batch(tmp_path, max_steps=9, leave_after=1)
+    ran = batch(tmp_path, max_steps=limit)
+    assert ran.stop_reason == "budget_exhausted"
+    assert len(ran.state.steps) == limit
+    named = ran.state.steps[-1].tool_result.warnings
+    assert named == ["not run: " + ", ".join(["look"] * (4 - limit))]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("steps", 5), ("from_base", {"steps": "x"}), ("loop", {"left": None}), ("pending", 5)],
+)
+def test_a_whole_file_of_another_shape_is_refused_by_name(drive, tmp_path, part, value):
+    go(drive, tmp_path, [APPLE, PEAR], leave_after=2)
+    newest = tmp_path / "step_2.json"
+    data = json.loads(newest.read_text())
+    if part == "pending":
+        data["loop"][part] = value
+    else:
+        data[part] = {**data[part], **value} if isinstance(value, dict) else value
+    newest.write_text(json.dumps(data))
+    ran = go(drive, tmp_path, [PEAR, DONE])
+    assert isinstance(ran.error, ValueError)
+    assert "step_2.json" in str(ran.error)
+    assert "holds what cannot be read" in str(ran.error)
+
+
+@pytest.mark.parametrize("name", ["base", "task"])
+def test_a_file_whose_names_are_no_names_is_no_checkpoint(drive, tmp_path, name):
+    go(drive, tmp_path, [APPLE, PEAR], leave_after=2)
+    newest = tmp_path / "step_2.json"
+    newest.write_text(json.dumps({**json.loads(newest.read_text()), name: [1]}))
+    with pytest.warns(UserWarning, match=r"step_2.json is no checkpoint.*going on from step_1"):
+        ran = go(drive, tmp_path, [PEAR, DONE])
+    assert [step.number for step in ran.steps] == [2, 3]
