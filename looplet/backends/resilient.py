@@ -17,7 +17,7 @@ from looplet.core.wrapping import AsyncWrapper, SyncWrapper
 from looplet.errors import RetryExhausted
 
 RetryOn: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
-"""Which failures are tried again: types of exceptions, or a question about one."""
+"""Which failures may be tried again: types of exceptions, or a question about one."""
 LONGEST_WAIT = 60.0
 """Seconds at most that a provider's ``retry-after`` is waited for."""
 
@@ -55,7 +55,9 @@ class Patience:
             raise ValueError("jitter is a part from 0 to 1, and delays are not negative")
 
     def goes_on(self, error: Exception) -> bool:
-        """Whether that failure is one to try again after."""
+        """Whether that failure is one to try again after; a permanent one never is."""
+        if is_permanent(error):
+            return False
         if isinstance(self.retry_on, type | tuple):
             return isinstance(error, self.retry_on)
         return self.retry_on(error)
@@ -75,9 +77,9 @@ class ResilientBackend(SyncWrapper):
 
     The pause after the first failure is ``base_delay_s``, doubled with each further one up to
     ``max_delay_s``, and shorter or longer by up to the part ``jitter``; a provider's
-    ``retry_after`` is waited for. ``timeout_s`` bounds each attempt. ``retry_on`` says which
-    failures are tried again; by default all but the permanent ones (400, 401, 403, 404, 422, a
-    prompt that is too long, a ``TypeError``), which are raised as they are. ``sleep`` and
+    ``retry_after`` is waited for. ``timeout_s`` bounds each attempt. Permanent failures (400, 401,
+    403, 404, 422, a prompt that is too long, a ``TypeError``, ``RetryExhausted``) are raised as
+    they are; ``retry_on`` says which of the others are tried again, by default all. ``sleep`` and
     ``chance`` (a number from 0 to 1) stand in for the clock's and the dice's. A set
     ``cancel_token`` ends the attempts. Around an async backend its calls are awaited.
 

@@ -53,7 +53,10 @@ def run_compact(
     hooks = list(hooks)
     before = len(conversation.messages)
     about: dict[str, Any] = {"step_num": step_num, "state": state, "session_log": session_log}
-    told = emit_event(hooks, LifecycleEvent.PRE_COMPACT, messages_before=before, **about)
+    extra = {"reason": str(reason)}
+    told = emit_event(
+        hooks, LifecycleEvent.PRE_COMPACT, messages_before=before, extra=extra, **about
+    )
     if any(decision.stop is not None for decision in told):
         return CompactOutcome(reason, before, before, extra={"aborted": True})
     outcome = service.compact(
@@ -65,6 +68,7 @@ def run_compact(
         reason=reason,
     )
     counts = {"messages_before": before, "messages_after": len(conversation.messages)}
-    emit_event(hooks, LifecycleEvent.POST_COMPACT, **counts, **about)
+    extra = {**extra, **(outcome.extra or {})}
+    emit_event(hooks, LifecycleEvent.POST_COMPACT, **counts, extra=extra, **about)
     clean_up(outcome)
     return outcome

@@ -59,8 +59,17 @@ class ToolContext:
         self.warnings.append(message)
 
     def approve(self, prompt: str, options: list[str] | None = None) -> str | None:
-        """Ask the person behind the run; ``None``, without one, means no."""
-        return self.request_approval(prompt, options) if self.request_approval else None
+        """Ask the person behind the run; ``None``, without one, means no.
+
+        Raises ``TypeError`` for a handler that is ``async def``: what it returns is no answer, and
+        must not be taken for a yes.
+        """
+        answer: Any = self.request_approval(prompt, options) if self.request_approval else None
+        if inspect.isawaitable(answer):
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise TypeError("approval_handler must be a plain function, not async def")
+        return answer  # type: ignore[no-any-return]  # the handler's own word
 
 
 @dataclass

@@ -91,6 +91,26 @@ def test_retry_on_takes_types_or_a_question(kind):
         assert inner.calls == 2
 
 
+def test_retry_on_never_makes_a_permanent_failure_one_to_ask_again_after(kind):
+    for retry_on in (Exception, (BackendRefused, TypeError), lambda error: True):
+        for error in (refused(401), TypeError("no"), RetryExhausted("gone", attempts=2)):
+            inner = kind.mock([error])
+            with pytest.raises(type(error)) as caught:
+                kind.ask(ResilientBackend(inner, retry_on=retry_on, sleep=lambda _: None))
+            assert caught.value is error
+            assert inner.calls == 1
+
+
+def test_a_resilient_backend_in_another_does_not_multiply_the_attempts(kind):
+    inner = kind.mock([ConnectionError("down")])
+    llm = ResilientBackend(
+        ResilientBackend(inner, retries=2, sleep=lambda _: None), retries=5, sleep=lambda _: None
+    )
+    with pytest.raises(RetryExhausted, match="asked 2 times"):
+        kind.ask(llm)
+    assert inner.calls == 2
+
+
 def test_a_set_cancel_token_ends_the_attempts(kind):
     token, inner = CancelToken(), kind.mock([ConnectionError("down")])
     llm = ResilientBackend(inner, sleep=lambda _: token.cancel())

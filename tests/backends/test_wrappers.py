@@ -23,6 +23,7 @@ from looplet.core.backend import is_async, takes
 from looplet.core.cancel import CancelToken
 from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import ChatMessage
+from looplet.core.scoped import scoped
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper
 
 
@@ -44,6 +45,7 @@ def plain(llm):
 
 WRAPPERS = {
     "wrapper": plain,
+    "scoped": lambda llm: scoped(llm, "tool:search", purpose="reasoning"),
     "router": BackendRouter,
     "selected": lambda llm: BackendRouter(llm).select("repair"),
     "simple": simple,

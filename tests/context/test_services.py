@@ -150,6 +150,7 @@ def test_both_events_are_told_and_a_failing_cleanup_is_logged(caplog):
     )  # fmt: skip
     assert [each.event.value for each in seen] == ["pre_compact", "post_compact"]
     assert (seen[1].messages_before, seen[1].messages_after) == (24, 3)
+    assert [each.extra for each in seen] == [{"reason": "test"}] * 2
     assert outcome.compacted
     assert "mop broke" in caplog.text
 

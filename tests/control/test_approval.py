@@ -120,3 +120,38 @@ def test_without_a_handler_a_tool_that_asks_is_given_no_answer(drive):
     config = LoopConfig(approval_handler=lambda prompt, options: options[0])
     drive(drive.text([call("buy"), DONE]), tools=registry, config=config)
     assert answers == [None, "yes"]
+
+
+def test_an_async_handler_is_never_taken_for_a_yes(drive):
+    bought: list[int] = []
+
+    def buy(ctx: Any) -> dict:
+        if ctx.approve("buy?"):
+            bought.append(1)
+        return {}
+
+    async def ask(prompt, options):
+        return "yes"
+
+    config = LoopConfig(approval_handler=ask)
+    ran = drive(
+        drive.text([call("buy"), DONE]), tools=tools_from([buy], include_done=True), config=config
+    )
+    assert bought == []
+    assert "must be a plain function" in ran.steps[0].tool_result.error
+
+
+@pytest.mark.parametrize("answer", [None, False, ""])
+def test_an_answer_that_is_no_yes_stays_one(drive, answer):
+    got: list[Any] = []
+
+    def buy(ctx: Any) -> dict:
+        got.append(ctx.approve("buy?"))
+        return {}
+
+    config = LoopConfig(approval_handler=lambda prompt, options: answer)
+    drive(
+        drive.text([call("buy"), DONE]), tools=tools_from([buy], include_done=True), config=config
+    )
+    assert got == [answer]
+    assert not got[0]
