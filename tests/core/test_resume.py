@@ -583,3 +583,35 @@ def test_a_file_whose_names_are_no_names_is_no_checkpoint(drive, tmp_path, name)
     with pytest.warns(UserWarning, match=r"step_2.json is no checkpoint.*going on from step_1"):
         ran = go(drive, tmp_path, [PEAR, DONE])
     assert [step.number for step in ran.steps] == [2, 3]
+
+
+class Small:
+    """A state with no more than the protocol asks for, and a summary of its own."""
+
+    def __init__(self):
+        self.steps, self.queries_used, self.max_steps = [], 0, 9
+
+    @property
+    def step_count(self):
+        return len(self.steps)
+
+    @property
+    def budget_remaining(self):
+        return self.max_steps - len(self.steps)
+
+    def context_summary(self):
+        return f"{len(self.steps)} steps, in my own words"
+
+    def snapshot(self):
+        return {}
+
+
+def test_a_state_of_the_plain_protocol_is_restored_and_tells_results_in_its_own_words(
+    drive, tmp_path
+):
+    config = kept(tmp_path, max_steps=9)
+    go(drive, tmp_path, [APPLE, PEAR], state=Small(), config=config, leave_after=1)
+    llm, state = drive.text([PEAR, DONE]), Small()
+    ran = drive(llm, task=TASK, tools=shop(), config=config, state=state)
+    assert [step.number for step in ran.steps] == [2, 3]
+    assert "2 steps, in my own words" in llm.last_prompt
