@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format static record bench clean
+.PHONY: help demo test coverage check format static record bench clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -23,6 +23,9 @@ demo: $(READY)  ## replay the recorded runs, store them as Parquet and score the
 
 test: $(READY)  ## the default test run
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: $(READY)  ## branch coverage by room, from the data of the last test run with --cov
+	$(BIN)/python scripts/branch_coverage.py
 
 check: static test  ## format, lint, types, layers, tests
 
