@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -488,18 +486,3 @@ def test_whatever_happens_every_span_is_ended_in_one_trace_with_a_chat_for_each_
     own = questions.count(LifecycleEvent.PRE_LLM_CALL)
     assert len(telemetry.of("chat")) == own + (len(asked) if wrapped else 0)
     assert trace.get_current_span() is trace.INVALID_SPAN
-
-
-def test_a_missing_package_is_named_with_its_extra():
-    code = "import sys; sys.modules['opentelemetry'] = None; import looplet.otel"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'pip install "looplet[otel]"' in done.stderr
-
-
-def test_the_loop_loads_no_tracing_until_it_is_asked_to():
-    code = (
-        "import sys, looplet, looplet.core.loop; "
-        "print([name for name in sys.modules if 'trac' in name or 'telemetry' in name])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
