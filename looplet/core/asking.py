@@ -224,7 +224,7 @@ def call_model(
     policy = run.config.cache_policy
     if policy is not None and takes(backend, request.method, "cache_breakpoints"):
         parts = {"system_prompt": request.system_prompt, "tools": request.tools}
-        keywords["cache_breakpoints"] = policy.breakpoints(memory=run.memory(), **parts)
+        keywords["cache_breakpoints"] = policy.breakpoints(memory=run.memory_told, **parts)
     streams = bool(run.listeners.on_chunk) and takes(backend, request.method, "on_chunk")
     attempt = tried = 0
     while True:

@@ -80,6 +80,8 @@ class Run:
     head_of: tuple[str, str] | None = None
     """Memory and tools that ``head_shown`` was made of."""
     head_shown: str = ""
+    memory_told: str = ""
+    """What the memory sources said when they were last asked; sources may change their words."""
     earlier_results: str = ""
     """What a given state had in it before the run began."""
     unfinished: list[Await] = field(default_factory=list)
@@ -124,7 +126,8 @@ class Run:
     def memory(self) -> str:
         """The memory sources' texts, as they are now."""
         sources = self.config.memory_sources
-        return memory_text(sources, self.state) if sources else ""
+        self.memory_told = memory_text(sources, self.state) if sources else ""
+        return self.memory_told
 
     def head(self, memory: str) -> str:
         """What every prompt of text begins with; the same string as long as nothing changes."""

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looplet.backends import BackendRouter, ModelProfile, OpenAIBackend
+from looplet.backends import BackendRouter, ModelProfile, OpenAIBackend, ResilientBackend
 from looplet.core.backend import is_async, takes
+from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.errors import BackendError, BackendRefused, LoopletError, UnknownBackend
 from looplet.testing import (
     AsyncMockLLMBackend,
@@ -346,6 +347,47 @@ def test_counters_are_right_under_concurrent_calls(server, completion, Answer):
 
 
 # --- what it refuses
+
+
+def test_counters_are_right_for_tasks_that_interleave():
+    class Slow:
+        def __init__(self):
+            self._last = LastCall()
+
+        async def generate(self, prompt):
+            await asyncio.sleep(0)
+            usage = {"input_tokens": int(prompt), "output_tokens": 1}
+            self._last.set(CallOutcome(usage=usage))
+            await asyncio.sleep(0)
+            return prompt
+
+        @property
+        def last_usage(self):
+            return self._last.get().usage
+
+    router = BackendRouter({"a": Slow(), "b": Slow()}, routes={"repair": "b"})
+
+    async def ask(number):
+        purpose = "repair" if number % 3 == 0 else "reasoning"
+        reply = await router.generate(str(number), purpose=purpose)
+        return int(reply), router.last_usage["input_tokens"]
+
+    async def all_of(count):
+        return await asyncio.gather(*(ask(number) for number in range(1, count + 1)))
+
+    seen = asyncio.run(all_of(60))
+    assert seen == [(number, number) for number in range(1, 61)]
+    assert (router.call_count, router.total_input_tokens) == (60, sum(range(1, 61)))
+    purposes = router.report()["purposes"]
+    assert purposes["repair"]["total_input_tokens"] == sum(range(3, 61, 3))
+    assert router.tokens_estimated is False
+
+
+def test_a_backend_that_gave_up_retrying_falls_back(kind):
+    tired = ResilientBackend(kind.mock([refused(503)]), retries=2, sleep=lambda _: None)
+    router = BackendRouter({"a": tired, "b": kind.mock(["b"])}, fallback=("b",))
+    assert kind.ask(router) == "b"
+    assert router.report()["backends"].keys() == {"b"}
 
 
 @pytest.mark.parametrize(
