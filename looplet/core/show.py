@@ -19,7 +19,7 @@ encode = fast_encoder(default=str)
 """JSON as a model reads it."""
 PREVIEW_CHARS = 2000
 """How much a prompt shows of a result that went to a file."""
-PERSISTED = "persisted"
+PERSISTED = "persisted_to"
 """The key of a result's metadata under which path and length of its file are."""
 
 
@@ -56,8 +56,8 @@ def json_text(data: Any) -> str:
 
 def told_text(result: ToolResult) -> str:
     """What a prompt tells of a result: itself, its error, or where it is and how it begins."""
-    kept = result.metadata.get(PERSISTED) if result.metadata else None
-    if isinstance(kept, dict) and kept.keys() == {"path", "chars"}:
+    kept = result.metadata.get(PERSISTED)
+    if isinstance(kept, dict) and kept.keys() == {"path", "chars"}:  # a hook may use the name too
         return _preview(result, kept)
     return result_text(result.data) if result.error is None else f"ERROR: {result.error}"
 

@@ -197,3 +197,11 @@ def test_every_call_of_a_turn_and_a_long_answer_have_files_of_their_own(drive, t
 def test_a_result_without_a_file_is_told_as_ever():
     assert told_text(ToolResult("price", "", {"euro": 0.4})) == '{"euro": 0.4}'
     assert told_text(ToolResult("price", "", None, error="no")) == "ERROR: no"
+
+
+@pytest.mark.parametrize("own", [True, "elsewhere", {"path": "x"}])
+def test_metadata_of_ones_own_under_the_same_name_is_left_alone(drive, own):
+    config = {"extract_step_metadata": lambda state, step: {"persisted_to": own}}
+    ran = run(drive, None, "edge", config=config)
+    assert ran.stop_reason == "done"
+    assert "characters are in" not in ran.llm.last_prompt
