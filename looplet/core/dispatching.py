@@ -286,7 +286,8 @@ def _before_tool(
     if listeners.before_tool:
         event = LifecycleEvent.PRE_TOOL_USE
         told = yield from emit(run, event, listeners.before_tool, tool_call=call, step_num=number)
-        for decision in told:
+        # Every listener was asked, so a refusal counts whoever supplied a result before it.
+        for decision in sorted(told, key=lambda each: not (each.is_stop() or each.is_block())):
             call, result = _intercept(run, call, decision, result)
     for bound in listeners.pre_dispatch:
         if result is not None:
@@ -328,20 +329,19 @@ def _intercept(
     """Apply a decision to a call; the first result that replaces the tool's stays."""
     if decision.additional_context:
         run.pending.append(decision.additional_context)
-    if result is not None:
-        return call, result
     if decision.stop is not None:
         run.stop(decision.stop)
+    if result is not None:
+        return call, result
+    if decision.updated_args is not None:
+        call = replace(call, args=dict(decision.updated_args))
+    if decision.stop is not None:
         return call, refused(call, ToolError(ErrorKind.CANCELLED, f"stopped: {decision.stop}"))
     if decision.is_block():
         retry = bool(decision.metadata.get("retry"))
         error = ToolError(ErrorKind.PERMISSION_DENIED, decision.reason(), retriable=retry)
         return call, refused(call, error)
-    if decision.updated_result is not None:
-        return call, decision.updated_result
-    if decision.updated_args is not None:
-        return replace(call, args=dict(decision.updated_args)), None
-    return call, None
+    return call, decision.updated_result
 
 
 def _after_tool(
