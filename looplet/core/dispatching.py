@@ -63,8 +63,8 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
     if rejection is None:
         (result,) = yield from _dispatch(run, [call], number)
         rejection = result.error
-    if rejection is None and result is not None:
-        run.stop("done")
+    accepted = rejection is None and result is not None
+    if accepted and result is not None:
         result = yield from _after_tool(run, call, result, number, is_done=True)
     else:
         result = ToolResult(
@@ -72,6 +72,7 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
             "rejected",
             {"rejected": True, "reason": rejection},
             call_id=call.call_id,
+            warnings=[] if result is None else result.warnings,
         )
         run.pending.append(f"{call.tool} was rejected: {rejection}")
     run.ahead, run.left = [], ()
@@ -80,14 +81,17 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
     if run.result_files is not None:
         yield from _persist(run.result_files, call, result, number)
     step = record_step(run, call, result, entities)
-    if run.stop_reason == "done":
-        run.done_step = step
+    if accepted:
+        # Only now: a hook that fails above has kept the run from being done. It outranks a stop
+        # that a hook asked for on seeing the result.
+        run.stop_reason, run.done_step = "done", step
     yield from give(run, step)
 
 
 def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str]) -> Step:
     """Put a finished call into state, log, conversation and history."""
-    theory = call.args.pop(THEORY, "")
+    # Arguments that a hook gave do not have it; the call's metadata does.
+    theory = call.args.pop(THEORY, None) or call.metadata.get("theory", "")
     config = run.config
     text = told_text(result)
     step = run.take_step(call, result, text)
@@ -391,9 +395,10 @@ def _check_done(run: Run, call: ToolCall, number: int) -> Phase[str | None]:
             run.pending.append(decision.additional_context)
         if decision.stop is not None:
             run.stop(decision.stop)
-            return f"stopped: {decision.stop}"
         if decision.is_block():
             return decision.reason()
+        if decision.stop is not None:
+            return f"stopped: {decision.stop}"
     return None
 
 
