@@ -87,7 +87,8 @@ def gather_briefing(run: Run) -> Phase[str]:
     base = None
     if run.listeners.build_briefing:
         hooks = run.listeners.build_briefing
-        base = yield from first_text(hooks, "build_briefing", run.state, run.log, run.context)
+        parts = (run.state, run.log, run.context)
+        base = yield from first_text(run, hooks, "build_briefing", *parts)
     if base is None and run.config.build_briefing is not None:
         base = run.config.build_briefing(run.state, run.log, run.context)
     texts: list[str] = []
@@ -394,7 +395,7 @@ def _own_prompt(run: Run, briefing: str) -> Phase[str]:
     }
     prompt = None
     if run.listeners.build_prompt:
-        prompt = yield from first_text(run.listeners.build_prompt, "build_prompt", **parts)
+        prompt = yield from first_text(run, run.listeners.build_prompt, "build_prompt", **parts)
     if prompt is None and config.build_prompt is not None:
         prompt = config.build_prompt(**parts)
     if prompt is None:

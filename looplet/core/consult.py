@@ -42,11 +42,11 @@ def weigh(run: Run, bound: Bound, slot: str, value: Any) -> Phase[HookDecision |
         value = yield Await(value, f"{bound.hook}.{slot}")
     if value is None:
         return None
-    return (yield from _understand(run, value, slot, bound.hook))
+    return (yield from read_answer(run, value, slot, bound.hook))
 
 
 def first_text(
-    bounds: Sequence[Bound], slot: str, *args: Any, **keywords: Any
+    run: Run, bounds: Sequence[Bound], slot: str, *args: Any, **keywords: Any
 ) -> Phase[str | None]:
     """The first answer that is not ``None``; a failing advisory hook is logged and passed over."""
     for bound in bounds:
@@ -55,8 +55,10 @@ def first_text(
         except Exception:  # noqa: BLE001 - these slots advise; the default stands in
             log().exception("%s.%s failed; the default is used", bound.hook, slot)
             continue
+        if isinstance(value, str):
+            return value
         if value is not None:
-            return str(value)
+            yield from read_answer(run, value, slot, bound.hook)
     return None
 
 
@@ -87,7 +89,7 @@ def emit(
                 continue
         if value is None:
             continue
-        decision = yield from _understand(run, value, event.value, bound.hook, from_event=True)
+        decision = yield from read_answer(run, value, event.value, bound.hook, from_event=True)
         if decision is not None:
             decisions.append(decision)
     return decisions
@@ -104,8 +106,8 @@ def payload_of(run: Run, event: LifecycleEvent, **fields: Any) -> EventPayload:
 def tell_now(run: Run) -> Callable[..., None]:
     """Make a function that tells tool progress at once, for use from inside a tool.
 
-    Plain listeners are called where the tool runs; what an ``async def`` listener returns is
-    given to the run, which waits for it when the tool has ended.
+    Listeners are called where the tool runs; what they return is given to the run, which waits
+    for it, and reads it, when the tool has ended.
     """
 
     def tell(step_num: int, call: Any, stage: str, data: Any) -> None:
@@ -122,10 +124,25 @@ def tell_now(run: Run) -> Callable[..., None]:
             except Exception:  # noqa: BLE001 - as in emit
                 log().exception("%s.on_event failed at tool_progress", bound.hook)
                 continue
-            if hasattr(value, "__await__"):
-                run.unfinished.append(Await(value, f"{bound.hook}.on_event"))
+            if value is not None:
+                run.unfinished.append((bound.hook, value))
 
     return tell
+
+
+def hear_progress(run: Run) -> Phase[None]:
+    """Read what listeners of tool progress returned; what cannot be honoured warns."""
+    event = LifecycleEvent.TOOL_PROGRESS.value
+    while run.unfinished:
+        hook, value = run.unfinished.pop(0)
+        try:
+            if hasattr(value, "__await__"):
+                value = yield Await(value, f"{hook}.{event}")
+        except Exception:  # noqa: BLE001 - as in emit
+            log().exception("%s.on_event failed at %s", hook, event)
+            continue
+        if value is not None:
+            yield from read_answer(run, value, event, hook, from_event=True)
 
 
 class ChunkTeller:
@@ -162,9 +179,10 @@ class ChunkTeller:
             raise self._failure
 
 
-def _understand(
+def read_answer(
     run: Run, value: object, slot: str, hook: str, *, from_event: bool = False
 ) -> Phase[HookDecision | None]:
+    """Read what one hook returned: warn of what has no effect there, and tell the decision."""
     method = f"on_event ({slot})" if from_event else slot
     decision = read_decision(value, slot=slot, hook=hook, method=method)
     if decision is None:

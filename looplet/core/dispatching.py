@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.consult import Phase, consult, emit, tell_now, weigh
+from looplet.core.consult import Phase, consult, emit, hear_progress, tell_now, weigh
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.decisions import HookDecision
 from looplet.core.effects import Effect, RunTools, Save
@@ -238,8 +238,8 @@ def _dispatch(run: Run, calls: Sequence[ToolCall], first: int) -> Phase[list[Too
     except (KeyboardInterrupt, SystemExit) as interrupt:
         _record_interrupted(run, calls[0], interrupt)
         raise
-    while run.unfinished:
-        yield run.unfinished.pop(0)
+    if run.unfinished:
+        yield from hear_progress(run)
     return results
 
 

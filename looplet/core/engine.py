@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from looplet.core.asking import Failure, ask, unreadable
 from looplet.core.codec import digest
-from looplet.core.consult import call_hook, consult, emit, weigh
+from looplet.core.consult import call_hook, consult, emit, hear_progress, read_answer, weigh
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.dispatching import Turn, give, record_calls, record_step, run_calls
 from looplet.core.effects import Save
@@ -69,6 +69,8 @@ def finish(run: Run, reason: str) -> Turn:
 def _endings(run: Run) -> Iterator[Turn]:
     if run.keeper is not None:
         yield _save_end(run, run.keeper)
+    if run.unfinished:  # by a tool that was interrupted or timed out
+        yield hear_progress(run)
     if run.done_step is not None:
         yield _announce_done(run)
     yield _tell_stop(run)
@@ -88,7 +90,10 @@ def _tell_stop(run: Run) -> Turn:
 def _end_hook(run: Run, bound: Bound) -> Turn:
     args = (run.state, run.log, run.context, run.llm)
     calls = yield from call_hook(bound, "on_loop_end", *args)
-    run.llm_calls += calls if isinstance(calls, int) else 0
+    if isinstance(calls, int) and not isinstance(calls, bool):
+        run.llm_calls += calls
+    else:
+        yield from read_answer(run, calls, "on_loop_end", bound.hook)
 
 
 def _begin(run: Run) -> Turn:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.consult import Phase, call_hook, emit
+from looplet.core.consult import Phase, call_hook, emit, read_answer
 from looplet.core.effects import Await, Compact
 from looplet.core.events import LifecycleEvent
 from looplet.core.logs import log
@@ -37,7 +37,9 @@ def compact_if_asked(run: Run) -> Phase[None]:
         except Exception:  # noqa: BLE001 - this slot advises; the run goes on as it is
             log().exception("%s.should_compact failed; nothing is compacted", bound.hook)
             continue
-        if wanted:
+        if not isinstance(wanted, bool):
+            yield from read_answer(run, wanted, "should_compact", bound.hook)
+        elif wanted:
             hook = getattr(bound.method, "__self__", None)
             target = getattr(hook, "target_tokens", None)
             yield from compact(run, _reason(f"{bound.hook}.should_compact", target))

@@ -12,7 +12,6 @@ from looplet.core.backend import is_async, names_taken, only_taken, takes
 from looplet.core.codec import canonical
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
-from looplet.core.effects import Await
 from looplet.core.history import History
 from looplet.core.listeners import Listeners, bind
 from looplet.core.messages import Method, ModelRequest
@@ -84,8 +83,8 @@ class Run:
     """What the memory sources said when they were last asked; sources may change their words."""
     earlier_results: str = ""
     """What a given state had in it before the run began."""
-    unfinished: list[Await] = field(default_factory=list)
-    """What async listeners of tool progress returned, to be waited for after the tool."""
+    unfinished: list[tuple[str, Any]] = field(default_factory=list)
+    """What listeners of tool progress returned, to be read after the tool, and their hooks."""
     unrun: list[ToolCall] = field(default_factory=list)
     """Calls of this turn that were not run."""
     named_unrun: bool = False
