@@ -161,7 +161,7 @@ def put_shortened(
 
 def _shorten(run: Run, failure: Failure) -> Phase[bool]:
     """Make the prompt shorter if that is what a failure calls for; tell whether to ask again."""
-    if run.stop_reason is not None:
+    if _over(run):
         return False
     if failure.compact:
         yield from compact_for_strategy(run)
@@ -293,7 +293,7 @@ def continue_reply(
     """Ask for the rest of a text that the token limit cut short, and join the parts."""
     for _ in range(run.config.max_turn_continuations):
         text = text_of(answer.reply)
-        if answer.stop_reason != CUT_SHORT or text is None:
+        if answer.stop_reason != CUT_SHORT or text is None or _over(run):
             break
         make = partial(_continuation, text=text)
         request, more = yield from put_shortened(run, request, briefing, "reasoning", make)
@@ -319,7 +319,7 @@ def repair(
 ) -> Phase[ParsedReply | Failure | None]:
     """Send a reply without a call back with a complaint, at most twice."""
     for _ in range(REPAIRS):
-        if parsed.complaint is None or run.stop_reason is not None:
+        if parsed.complaint is None or _over(run):
             break
         make = partial(repair_request, run, parsed=parsed)
         request, repaired = yield from put_shortened(run, request, briefing, "repair", make)
@@ -348,6 +348,11 @@ def unreadable(parsed: ParsedReply) -> ToolError:
     """The error of a step whose reply could not be read."""
     began = f" The reply began: {parsed.text[:300]}" if parsed.text else ""
     return ToolError(ErrorKind.PARSE, f"{parsed.complaint}.{began}", retriable=True)
+
+
+def _over(run: Run) -> bool:
+    """Whether the run ends here, so that the model is not asked again."""
+    return run.stop_reason is not None or run.cancelled
 
 
 def _keep_prompt(run: Run, prompt: str) -> None:

@@ -236,18 +236,19 @@ def _dispatch(run: Run, calls: Sequence[ToolCall], first: int) -> Phase[list[Too
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
     except (KeyboardInterrupt, SystemExit) as interrupt:
-        _record_interrupted(run, calls[0], interrupt)
+        _record_interrupted(run, calls, interrupt)
         raise
     if run.unfinished:
         yield from hear_progress(run)
     return results
 
 
-def _record_interrupted(run: Run, call: ToolCall, interrupt: BaseException) -> None:
-    """Keep the attempt: the run ends here, but what was tried is not lost."""
+def _record_interrupted(run: Run, calls: Sequence[ToolCall], interrupt: BaseException) -> None:
+    """Keep the attempts: the run ends here, but what was tried is not lost."""
     run.stop("interrupted")
-    name = type(interrupt).__name__
-    record_step(run, call, refused(call, ToolError(ErrorKind.CANCELLED, name)), [])
+    error = ToolError(ErrorKind.CANCELLED, type(interrupt).__name__)
+    for call in calls:  # which call of a batch it was is not known
+        record_step(run, call, refused(call, error), [])
 
 
 def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:

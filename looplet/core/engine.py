@@ -17,6 +17,7 @@ from looplet.core.conversation import Message, MessageRole
 from looplet.core.dispatching import Turn, give, record_calls, record_step, run_calls
 from looplet.core.effects import Save
 from looplet.core.events import LifecycleEvent
+from looplet.core.failures import describe
 from looplet.core.listeners import Bound
 from looplet.core.parse import ParsedReply
 from looplet.core.records import Step, ToolCall, ToolError
@@ -46,11 +47,12 @@ def turns(run: Run) -> Turn:
             yield from _turn(run)
 
 
-def finish(run: Run, reason: str) -> Turn:
+def finish(run: Run, reason: str, leaving: BaseException | None = None) -> Turn:
     """End the run: announce the accepted done, fire STOP, call every ``on_loop_end``.
 
     ``reason`` counts if the run has none of its own. All hooks are called; then the first
-    exception among theirs is raised.
+    exception among theirs is raised, unless one is ``leaving`` the loop already, which stays the
+    first and has the other noted on it.
     """
     run.stop(reason)
     put(run.state, "_stop_reason", run.stop_reason)
@@ -62,8 +64,10 @@ def finish(run: Run, reason: str) -> Turn:
             yield from ending
         except BaseException as error:  # noqa: BLE001 - raised below, when all were called
             first = first or error
-    if first is not None:
+    if first is not None and leaving is None:
         raise first
+    if first is not None and first is not leaving and leaving is not None:
+        leaving.add_note(f"while the run was ended: {describe(first)}")
 
 
 def _endings(run: Run) -> Iterator[Turn]:

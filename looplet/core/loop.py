@@ -20,6 +20,8 @@ from looplet.core.run import Run, start_run
 from looplet.core.session import SessionLog
 from looplet.core.tools import ToolContext
 
+INTERRUPTS = (KeyboardInterrupt, SystemExit)
+
 
 def composable_loop(
     llm: Any,
@@ -68,6 +70,7 @@ def composable_loop(
     )
     engine = turns(run)
     reason = "error"
+    leaving: BaseException | None = None
     try:
         effect = _resume(engine)
         while effect is not None:
@@ -79,11 +82,12 @@ def composable_loop(
     except GeneratorExit:
         reason = "stream_closed"
         raise
-    except (KeyboardInterrupt, SystemExit):
-        reason = "interrupted"
+    except BaseException as error:
+        leaving = error
+        reason = "interrupted" if isinstance(error, INTERRUPTS) else "error"
         raise
     finally:
-        _drain(run, finish(run, reason))
+        _drain(run, finish(run, reason, leaving))
     return _trace(run)
 
 
@@ -128,6 +132,7 @@ async def async_composable_loop(
     )
     engine = turns(run)
     reason = "error"
+    leaving: BaseException | None = None
     try:
         effect = _resume(engine)
         while effect is not None:
@@ -139,14 +144,15 @@ async def async_composable_loop(
     except GeneratorExit:
         reason = "stream_closed"
         raise
-    except asyncio.CancelledError:
-        reason = "cancelled"
+    except asyncio.CancelledError as error:
+        reason, leaving = "cancelled", error
         raise
-    except (KeyboardInterrupt, SystemExit):
-        reason = "interrupted"
+    except BaseException as error:
+        leaving = error
+        reason = "interrupted" if isinstance(error, INTERRUPTS) else "error"
         raise
     finally:
-        await _drain_async(run, finish(run, reason))
+        await _drain_async(run, finish(run, reason, leaving))
 
 
 def _resume(engine: Turn, answer: Any = None) -> Effect | None:

@@ -127,7 +127,9 @@ class StreamingHook(StepWatcher):
             if self._log is not None:  # else an earlier hook's pre_loop broke the run
                 self._catch_up(state)
         finally:
-            reason = getattr(state, "_stop_reason", None) or self._reason or "error"
+            reason = getattr(state, "_stop_reason", None)
+            reason = self._reason if reason is None else reason
+            reason = "error" if reason is None else reason  # a hook may give an empty text
             failure, self._failure = self._failure, None
             try:
                 self._tell(LoopEndEvent, state.step_count, self._calls, reason)

@@ -21,7 +21,7 @@ def shop() -> BaseToolRegistry:
     return tools_from([price], include_done=True)
 
 
-def call(name: str, **args: Any) -> str:
+def call(name: str, /, **args: Any) -> str:
     return json.dumps({"tool": name, "args": args})
 
 
