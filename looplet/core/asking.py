@@ -189,13 +189,12 @@ def put_question(
     if isinstance(answer, ModelReply):
         _count(run, request, answer)
     if listeners:
-        raw = answer.reply if isinstance(answer, ModelReply) else None
         after = yield from emit(
             run,
             LifecycleEvent.POST_LLM_RESPONSE,
             listeners,
             prompt=request.prompt,
-            raw_response=raw,
+            raw_response=answer.reply if isinstance(answer, ModelReply) else None,
             extra=asked | _outcome(answer),
         )
         _heed(run, after)

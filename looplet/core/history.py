@@ -130,7 +130,7 @@ def _chars(message: ChatMessage) -> int:
     if not message.calls and not message.blocks:
         return len(message.content)
     calls = sum([len(call.name) + len(str(call.input)) for call in message.calls])
-    beside = (block for block in message.blocks if block.get("type") not in {"text", "tool_use"})
+    beside = (block for block in message.blocks if block.get("type") not in ("text", "tool_use"))
     return len(message.content) + calls + sum([len(str(block)) for block in beside])
 
 

@@ -89,7 +89,7 @@ def _parse_blocks(blocks: list[Any]) -> ParsedReply | None:
         return None
     text = "\n".join(_texts_of(blocks))
     known = [block for block in blocks if isinstance(block, Mapping)]
-    beside = any(block.get("type") not in {"text", "tool_use"} for block in known)
+    beside = any(block.get("type") not in ("text", "tool_use") for block in known)
     return ParsedReply(
         calls=tuple(_call_of_block(use, text) for use in uses),
         text=text,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any, Protocol
 
-from looplet.core.codec import canonical
 from looplet.core.decisions import HookDecision, Stop
 from looplet.core.events import EventPayload, LifecycleEvent
 from looplet.core.records import Step, ToolCall, ToolResult, summarize_args
@@ -25,7 +24,7 @@ from looplet.core.stream_events import (
     ToolDispatchEvent,
     ToolResultEvent,
 )
-from looplet.core.usage import estimate
+from looplet.core.usage import chars_received, estimate
 from looplet.core.watching import StepWatcher, classify
 
 TASK_CHARS = 200
@@ -145,7 +144,9 @@ class StreamingHook(StepWatcher):
         elif event is LifecycleEvent.POST_LLM_RESPONSE:
             self._calls += 1
             elapsed = (self._runtime.perf() - self._asked_at) * 1000
-            self._tell(LLMCallEndEvent, number, _length(payload.raw_response), elapsed)
+            reply = payload.raw_response
+            length = 0 if reply is None else chars_received(reply)
+            self._tell(LLMCallEndEvent, number, length, elapsed)
         elif event is LifecycleEvent.HOOK_DECISION:
             names = (payload.hook_name or "", payload.hook_slot or "")
             self._tell(HookEvent, number, *names, payload.extra.get("decision", {}))
@@ -169,14 +170,3 @@ class StreamingHook(StepWatcher):
 def _summary(task: object) -> str:
     described = task.get("description") if isinstance(task, dict) else None
     return str(described if described is not None else task or "")[:TASK_CHARS]
-
-
-def _length(reply: Any) -> int:
-    if reply is None or isinstance(reply, str):
-        return len(reply or "")
-    return sum(
-        len(block.get("name", "")) + len(canonical(block.get("input", {})))
-        if block.get("type") == "tool_use"
-        else len(block.get("text", ""))
-        for block in reply
-    )

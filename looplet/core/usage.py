@@ -5,10 +5,10 @@ Knows requests and replies; knows no provider and no price.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from looplet.core.backend import Block, Reply
+from looplet.core.backend import Reply
 from looplet.core.codec import canonical
 from looplet.core.messages import ChatMessage, ModelRequest
 from looplet.core.records import Usage
@@ -52,7 +52,7 @@ def tokens_of(
     if sent is None:
         sent = estimate(chars_sent())
     if received is None:
-        received = estimate(_chars_received(reply or ""))
+        received = estimate(chars_received("" if reply is None else reply))
     return Usage(sent, received, sent + received, estimated=estimated)
 
 
@@ -80,14 +80,19 @@ def _message_chars(message: ChatMessage) -> int:
     return len(message.content) + calls
 
 
-def _chars_received(reply: Reply) -> int:
-    return len(reply) if isinstance(reply, str) else _block_chars(reply)
+def chars_received(reply: object) -> int:
+    """Characters of a reply: of its text, or of its blocks' texts, tool names and arguments.
+
+    What is no reply and no block is counted by its text, so that a broken backend breaks no count.
+    """
+    if isinstance(reply, list):
+        return sum(_block_chars(block) for block in reply)
+    return len(reply if isinstance(reply, str) else str(reply))
 
 
-def _block_chars(blocks: Iterable[Block]) -> int:
-    return sum(
-        len(block.get("name", "")) + len(canonical(block.get("input", {})))
-        if block.get("type") == "tool_use"
-        else len(block.get("text", ""))
-        for block in blocks
-    )
+def _block_chars(block: object) -> int:
+    if not isinstance(block, Mapping):
+        return len(str(block))
+    if block.get("type") == "tool_use":
+        return len(str(block.get("name") or "")) + len(canonical(block.get("input", {})))
+    return len(str(block.get("text") or ""))
