@@ -43,13 +43,17 @@ class Sync:
     def native(self, replies: list[Any], **options: Any) -> Any:
         return ScriptedToolBackend(replies, **options)
 
-    def __call__(self, llm: Any, *, leave_after: int | None = None, **keywords: Any) -> Ran:
+    def __call__(
+        self, llm: Any, *, leave_after: int | None = None, on_step: Any = None, **keywords: Any
+    ) -> Ran:
         """Run to the end, or leave after so many steps; exceptions are kept."""
         ran = Ran(state=keywords.setdefault("state", _state(keywords)))
         loop = composable_loop(llm, **keywords)
         try:
             while leave_after is None or len(ran.steps) < leave_after:
                 ran.steps.append(next(loop))
+                if on_step is not None:
+                    on_step(ran.steps[-1])
             loop.close()
         except StopIteration as end:
             ran.value = end.value
@@ -67,7 +71,9 @@ class Async:
     def native(self, replies: list[Any], **options: Any) -> Any:
         return AsyncScriptedToolBackend(replies, **options)
 
-    def __call__(self, llm: Any, *, leave_after: int | None = None, **keywords: Any) -> Ran:
+    def __call__(
+        self, llm: Any, *, leave_after: int | None = None, on_step: Any = None, **keywords: Any
+    ) -> Ran:
         ran = Ran(state=keywords.setdefault("state", _state(keywords)))
 
         async def run() -> None:
@@ -75,6 +81,8 @@ class Async:
             try:
                 while leave_after is None or len(ran.steps) < leave_after:
                     ran.steps.append(await anext(loop))
+                    if on_step is not None:
+                        on_step(ran.steps[-1])
                 await loop.aclose()
             except StopAsyncIteration:
                 pass
