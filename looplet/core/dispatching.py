@@ -346,7 +346,7 @@ def _intercept(
         retry = bool(decision.metadata.get("retry"))
         error = ToolError(ErrorKind.PERMISSION_DENIED, decision.reason(), retriable=retry)
         return call, refused(call, error)
-    return call, decision.updated_result
+    return call, _own(decision.updated_result)
 
 
 def _after_tool(
@@ -381,7 +381,14 @@ def _apply_after(run: Run, decision: HookDecision, result: ToolResult) -> ToolRe
         run.pending.append(decision.additional_context)
     if decision.stop is not None:
         run.stop(decision.stop)
-    return result if decision.updated_result is None else decision.updated_result
+    return _own(decision.updated_result) or result
+
+
+def _own(result: ToolResult | None) -> ToolResult | None:
+    """A result that a hook gave, for one step alone: a hook may give the same one again."""
+    if result is None:
+        return None
+    return replace(result, warnings=list(result.warnings), metadata=dict(result.metadata))
 
 
 def _check_done(run: Run, call: ToolCall, number: int) -> Phase[str | None]:

@@ -1,4 +1,4 @@
-"""What only the async loop can do, and that both drivers do the same."""
+"""What only the async loop can do; that the drivers agree is in ``tests/guarantees``."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ import json
 import time
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from looplet import (
     DefaultState,
-    Deny,
-    HookDecision,
     LoopConfig,
     async_composable_loop,
-    composable_loop,
     tools_from,
 )
 from looplet.core.runtime import Runtime
-from looplet.testing import AsyncMockLLMBackend, MockLLMBackend
+from looplet.testing import AsyncMockLLMBackend
 
 
 def call(name: str, **args: Any) -> str:
@@ -173,92 +167,6 @@ def test_the_async_loops_own_sleep_is_awaited():
 
     assert len(asyncio.run(run())) == 1
     assert pauses == [1.0]
-
-
-REPLIES = st.one_of(
-    st.sampled_from(
-        [
-            call("work", n=1),
-            call("work", n="wrong type"),
-            call("fail"),
-            call("nothing"),
-            json.dumps({"tools": [{"tool": "work", "args": {"n": n}} for n in range(3)]}),
-            json.dumps({"tools": [{"tool": "done", "args": {"summary": "x"}}, {"tool": "fail"}]}),
-            DONE,
-            call("done"),
-            "no call at all",
-            "",
-        ]
-    ),
-    st.builds(ConnectionError, st.just("down")),
-    st.builds(TypeError, st.just("bad call")),
-)
-DECISIONS = st.sampled_from(
-    [None, None, None, Deny("no"), HookDecision(stop="enough"), HookDecision(updated_args={"n": 2})]
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    replies=st.lists(REPLIES, min_size=1, max_size=8),
-    decisions=st.lists(DECISIONS, min_size=1, max_size=6),
-    rejections=st.integers(0, 2),
-)
-def test_both_drivers_take_equal_steps_and_tell_equal_events(replies, decisions, rejections):
-    def parts():
-        tools = tools_from([], include_done=True)
-
-        @tools.tool
-        def work(n: int) -> dict:
-            return {"n": n}
-
-        @tools.tool
-        def fail() -> dict:
-            raise RuntimeError("broken")
-
-        class Decide:
-            def __init__(self):
-                self.asked = 0
-                self.rejected = 0
-
-            def pre_dispatch(self, state, session_log, tool_call, step_num):
-                self.asked += 1
-                return decisions[self.asked % len(decisions)]
-
-            def check_done(self, state, session_log, context, step_num):
-                self.rejected += 1
-                return "again" if self.rejected <= rejections else None
-
-        watcher = Watcher()
-        runtime = Runtime(sleep=lambda seconds: None)
-        config = LoopConfig(max_steps=6, runtime=runtime)
-        state = DefaultState(max_steps=6)
-        return {
-            "tools": tools, "hooks": [Decide(), watcher], "config": config, "state": state,
-            "task": {"goal": "g"},
-        }, watcher  # fmt: skip
-
-    def shown(steps):
-        return [
-            (step.number, step.tool_call.tool, step.tool_call.args, step.tool_result.data,
-             step.tool_result.error, step.tool_result.warnings, step.usage)
-            for step in steps
-        ]  # fmt: skip
-
-    first, first_watcher = parts()
-    sync_steps = list(composable_loop(MockLLMBackend(replies), **first))
-    second, second_watcher = parts()
-
-    async def run():
-        llm = AsyncMockLLMBackend(replies)
-        return [step async for step in async_composable_loop(llm, **second)]
-
-    async_steps = asyncio.run(run())
-    assert shown(sync_steps) == shown(async_steps)
-    assert first["state"]._stop_reason == second["state"]._stop_reason
-    assert first_watcher.events == second_watcher.events
-    assert first_watcher.ends == second_watcher.ends == 1
-    assert len(sync_steps) <= 6
 
 
 def test_a_plain_tool_waits_for_an_async_backends_reply_and_sees_its_tokens():

@@ -15,7 +15,7 @@ from looplet import (
     ToolResult,
     tools_from,
 )
-from tests.guarantees.parts import APPLE, DONE, at, call, heard, hook, several
+from tests.guarantees.parts import APPLE, DONE, at, call, heard, hook, several, shop
 
 NOTE, WORD = "mind the pears", "enough"
 FRESH = ToolResult("look", "by a hook", {"fresh": True})
@@ -220,8 +220,6 @@ def test_a_warning_comes_once_for_each_hook_and_slot(drive):
 
     hooks = [hook(pre_prompt=lambda *args: useless), Other()]
     llm = drive.text([APPLE, APPLE, DONE])
-    from tests.guarantees.parts import shop
-
     _, texts = heard(lambda: drive(llm, tools=shop(), hooks=hooks))
     assert sorted(text.split(" and ")[0] for text in texts) == [
         "Given: HookDecision(updated_args=…) has no effect in pre_prompt",
@@ -231,8 +229,6 @@ def test_a_warning_comes_once_for_each_hook_and_slot(drive):
 
 
 def test_a_stop_counts_whatever_else_was_decided_before_a_tool(drive):
-    from tests.guarantees.parts import shop
-
     hooks = [
         at("pre_tool_use", give=HookDecision(block="no")),
         at("pre_tool_use", give=HookDecision(stop=WORD)),
@@ -261,3 +257,16 @@ def test_an_async_listener_of_progress_that_fails_is_logged_and_the_run_goes_on(
     assert ran.stop_reason == "done"
     assert ran.steps[0].tool_result.data == {"fruit": "apple"}
     assert "the listener broke" in caplog.text
+
+
+def test_a_result_that_a_hook_gives_again_is_not_shared_by_its_steps(drive):
+    cached = ToolResult("price", "cached", {"euro": 9})
+    config = LoopConfig(max_steps=2, extract_step_metadata=lambda state, step: {"n": step.number})
+    hooks = [hook(pre_dispatch=lambda *args: cached)]
+    ran = drive(
+        drive.text([APPLE, several(APPLE, APPLE)]), tools=shop(), hooks=hooks, config=config
+    )
+    first, second = (step.tool_result for step in ran.steps)
+    assert (first.metadata, second.metadata) == ({"n": 1}, {"n": 2})
+    assert (first.warnings, second.warnings) == ([], ["not run: price"])
+    assert (cached.warnings, cached.metadata) == ([], {})
