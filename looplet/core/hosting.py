@@ -9,6 +9,7 @@ from looplet.core.compaction import CompactOutcome, CompactService, clean_up
 from looplet.core.conversation import Conversation
 from looplet.core.decisions import HookDecision, read_decision
 from looplet.core.events import EventPayload, LifecycleEvent
+from looplet.core.failures import describe
 from looplet.core.listeners import bind
 from looplet.core.logs import log
 from looplet.core.session import SessionLog
@@ -18,16 +19,19 @@ def emit_event(hooks: Iterable[Any], event: LifecycleEvent, **payload: Any) -> l
     """Tell an event to every ``on_event``, and return what was decided.
 
     Fields of the payload are those of ``EventPayload``. A listener's exception is logged, as in a
-    run. Raises ``TypeError`` for an ``async def`` listener.
+    run, and before a tool is used it is a denial. Raises ``TypeError`` for an ``async def``
+    listener.
     """
     told = EventPayload(event=event, **payload)
     decisions = []
     for bound in bind(hooks, asynchronous=False).on_event:
         try:
             value = bound.method(told)
-        except Exception:  # noqa: BLE001 - as in a run
+        except Exception as error:  # noqa: BLE001 - as in a run
             log().exception("%s.on_event failed at %s", bound.hook, event.value)
-            continue
+            if event is not LifecycleEvent.PRE_TOOL_USE:
+                continue
+            value = HookDecision(block=describe(error))
         decision = read_decision(value, slot=event.value, hook=bound.hook, method="on_event")
         if decision is not None:
             decisions.append(decision)

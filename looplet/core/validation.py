@@ -155,11 +155,11 @@ def _mismatch_inside(value: Any, schema: Mapping[str, Any], path: str) -> str | 
             mismatch(item, schema["items"], f"{path}[{index}]") for index, item in enumerate(value)
         )
         return next((complaint for complaint in found if complaint), None)
-    if isinstance(value, dict) and "properties" in schema:
+    if isinstance(value, dict):
         missing = [name for name in schema.get("required", ()) if name not in value]
         if missing:
             return f"argument '{path}' lacks {_listed(missing)}"
-        inside = schema["properties"]
+        inside = schema.get("properties", {})
         found = (
             mismatch(item, inside[key], f"{path}.{key}")
             for key, item in value.items()

@@ -62,3 +62,7 @@ def test_a_long_value_is_shown_short():
 @pytest.mark.parametrize(("name", "meant"), [("pirce", "price"), ("zzz", None), ("", None)])
 def test_a_near_name_is_suggested(name, meant):
     assert suggest_similar(name, ["price", "stock"]) == meant
+
+
+def test_what_is_required_is_required_without_properties_too():
+    assert mismatch({}, {"type": "object", "required": ["a"]}, "x") == "argument 'x' lacks 'a'"
