@@ -135,8 +135,12 @@ def test_a_bridged_backend_forwards_every_keyword_and_optional_attribute():
 
     async def run() -> Any:
         wrapped = bridged(model, asyncio.get_running_loop())
-        reply = await asyncio.to_thread(wrapped.generate, "hi", seed=3, whatever=1)
-        return reply, wrapped.last_usage, wrapped.flavour, is_async(wrapped)
+
+        def ask() -> Any:
+            reply = wrapped.generate("hi", seed=3, whatever=1)
+            return reply, wrapped.last_usage, wrapped.flavour, is_async(wrapped)
+
+        return await asyncio.to_thread(ask)
 
     assert asyncio.run(run()) == (APPLE, model.last_usage, "sweet", False)
     assert model.asked == [{"seed": 3, "whatever": 1}]

@@ -173,10 +173,10 @@ def operations(text: str) -> int:
         return trace
 
     class Counting(json.JSONDecoder):
-        def decode(self, s, *args):
+        def raw_decode(self, s, idx=0):
             nonlocal count
             count += len(s)
-            return super().decode(s, *args)
+            return super().raw_decode(s, idx)
 
     decoder, before = parse._DECODER, sys.gettrace()
     parse._DECODER = Counting(strict=False)
