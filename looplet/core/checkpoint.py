@@ -142,6 +142,11 @@ class CheckpointHook:
         self._every = save_every_n_steps
         self._saved = 0
 
+    def pre_loop(self, state: Any, session_log: Any, context: Any) -> None:
+        """Begin anew with each run; steps that the state has already were saved by another."""
+        del session_log, context
+        self._saved = state.step_count
+
     def should_stop(self, state: Any, step_num: int, new_entities: Sequence[str]) -> None:
         """Save if enough steps came since the last time; the run goes on."""
         del new_entities

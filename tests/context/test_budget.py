@@ -74,6 +74,8 @@ def test_an_estimate_counts_each_message_once_and_again_after_a_revision():
     assert talk.token_estimate() == 300
     talk.revise(talk.messages[:1])
     assert talk.token_estimate() == 100
+    talk.messages.clear()
+    assert talk.token_estimate() == 0
 
 
 ANY = st.none() | st.integers(-1_000, 300_000)

@@ -179,3 +179,12 @@ def test_a_chain_cleans_up_after_every_stage_that_ran_whatever_one_of_them_raise
     assert outcome.extra["chain_stage"] == 2
     assert cleaned == ["first", "second"]
     assert "mop broke" in caplog.text
+
+
+def test_a_chain_that_cannot_help_enough_runs_every_stage():
+    talk, log = talk_of(8)
+    chain = compact_chain(PruneToolResults(keep_recent=1), TruncateCompact(keep_recent=1))
+    outcome = run(chain, talk, log, reason=CompactReason("full", target_tokens=1))
+    assert outcome.extra["chain_stage"] == 1
+    assert outcome.compacted
+    assert len(results(talk)) == 1

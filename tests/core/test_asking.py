@@ -111,7 +111,8 @@ def test_what_a_listener_says_around_a_call_is_in_the_next_briefing(drive, event
         return InjectContext("Mind the price.") if payload.event.value == event else None
 
     llm = drive.text([APPLE, DONE])
-    ran = run(drive, llm, hooks=[hook(on_event=tell)])
+    nothing = hook(on_event=lambda payload: HookDecision())
+    ran = run(drive, llm, hooks=[nothing, hook(on_event=tell), nothing])
     assert ran.stop_reason == "done"
     assert "Mind the price." in llm.last_prompt
 

@@ -224,7 +224,7 @@ def test_no_key_leaves_the_directory():
             file_name(key)
 
 
-def hooked(count: int, every: int) -> list[tuple[int, str]]:
+def hooked(count: int, every: int, *, runs: int = 1) -> list[tuple[int, str]]:
     saved: list[tuple[int, str]] = []
 
     class Store:
@@ -236,13 +236,32 @@ def hooked(count: int, every: int) -> list[tuple[int, str]]:
     )
     script = [call("look", at="sky")] * (count - 1) + [call("done", summary="x")]
     tools = tools_from([look], include_done=True)
-    list(composable_loop(MockLLMBackend(script), task="x", tools=tools, hooks=[watch]))
+    for _ in range(runs):
+        list(composable_loop(MockLLMBackend(script), task="x", tools=tools, hooks=[watch]))
     return saved
 
 
 def test_the_hook_saves_every_few_steps_and_the_last():
     assert hooked(5, 2) == [(2, "step_2"), (4, "step_4"), (5, "step_5")]
     assert hooked(3, 5) == [(3, "step_3")]
+    assert hooked(1, 1) == [(1, "step_1")]
+
+
+def test_the_hook_begins_anew_with_each_run():
+    assert hooked(4, 3, runs=2) == [(3, "step_3"), (4, "step_4")] * 2
+
+
+def test_the_hook_saves_no_step_twice():
+    def look_once(count):
+        saved = []
+        store = type("Store", (), {"save": lambda self, cp, key: saved.append(key)})()
+        watch = CheckpointHook(store, lambda state, number: Checkpoint(step_number=number), 2)
+        llm = MockLLMBackend([call("look", at="sky")])
+        tools = tools_from([look], include_done=True)
+        list(composable_loop(llm, tools=tools, hooks=[watch], max_steps=count))
+        return saved
+
+    assert look_once(4) == ["step_2", "step_4"]
 
 
 def test_the_hook_saves_nothing_if_it_is_given_nothing(tmp_path):

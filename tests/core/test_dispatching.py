@@ -72,10 +72,10 @@ def test_every_permission_is_asked_and_what_it_says_reaches_the_model(drive):
 
     def check(call, state):
         asked.append(call.tool)
-        return InjectContext("You may.")
+        return Allow() if len(asked) == 1 else InjectContext("You may.")
 
-    ran = run(drive, [APPLE, DONE], hook(check_permission=check), hook(check_permission=check))
-    assert asked == ["price", "price"]
+    ran = run(drive, [APPLE, DONE], *[hook(check_permission=check)] * 3)
+    assert asked == ["price"] * 3
     assert "You may.\nYou may." in ran.llm.last_prompt
 
 
