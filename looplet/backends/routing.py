@@ -105,15 +105,16 @@ class RoutingLLMBackend:
     def takes(self, method: str, keyword: str) -> bool:
         """Whether a call may carry that keyword.
 
-        ``messages`` stands for the prompt, so every backend that the loop may be given must take
-        it.
+        ``messages`` stands for the prompt, so every backend that the loop may be given, and that
+        can be asked by that method, must take it.
         """
         if keyword == "purpose":
             return hasattr(self, method)
         if keyword != "messages":
             return takes(self._select(None), method, keyword)
         purposes: Iterable[str] = {self.default_purpose, *PURPOSES}
-        return all(takes(self._select(purpose), method, keyword) for purpose in purposes)
+        able = [each for each in map(self._select, purposes) if hasattr(each, method)]
+        return bool(able) and all(takes(each, method, keyword) for each in able)
 
     @property
     def last_usage(self) -> Mapping[str, int] | None:

@@ -107,6 +107,7 @@ def test_a_native_repair_that_its_backend_cannot_be_asked_for_is_asked_of_the_de
         ran = run(drive, RoutingLLMBackend(router) if place == "wrapped" else router, native=True)
     assert (ran.error, ran.stop_reason) == (None, "done")
     assert (asked["big"].calls, asked["small"].calls) == (2, 0)
+    assert all(request.messages for request in asked["big"].requests)
 
 
 @pytest.mark.parametrize("takes_messages", [True, False])
