@@ -7,8 +7,8 @@ field of the wrong type counts as absent, since other servers speak this protoco
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, takewhile
 from typing import Any
 
 from looplet.backends.answers import (
@@ -29,6 +29,8 @@ CACHED = "cache_read_input_tokens"
 SENT = ("input_tokens", CACHED, "cache_creation_input_tokens")
 """Anthropic counts what came from a cache, and what went into one, beside ``input_tokens``."""
 
+_SENT_BACK = re.compile(r"(?:redacted_)?thinking|\w+_tool_use|\w+_tool_result")
+"""Blocks of a reply, beside texts and calls, that the API wants back; other providers' are none."""
 _REFUSED = (
     r"(?i)`?(\w+)`?:? (?:is|are) (?:deprecated|not supported|unsupported|no longer supported)"
 )
@@ -47,9 +49,9 @@ def api_messages(request: ModelRequest) -> list[dict[str, JSON]]:
     """The conversation as the API takes it: turns of user and assistant, which take turns.
 
     Neighbours of one role become one message, results of tools first, since they must answer
-    the calls at once. Empty texts, which the API refuses, are left out. A message of the system
-    in the middle is said by the user, at its place. Raises ``BackendError`` if a result has no
-    call.
+    the calls at once. Empty texts, which the API refuses, are left out. What the model thought
+    goes back as it came, at its place between texts and calls. A message of the system in the
+    middle is said by the user, at its place. Raises ``BackendError`` if a result has no call.
 
     >>> api_messages(ModelRequest(method="generate", prompt="hi"))
     [{'role': 'user', 'content': 'hi'}]
@@ -131,13 +133,32 @@ def _head(request: ModelRequest) -> list[ChatMessage]:
 
 
 def _blocks_sent(message: ChatMessage) -> list[Block]:
-    text = sendable(message.content)
     if message.role == "tool":
         if message.call_id is None:
             raise BackendError("a message with role 'tool' needs the call_id that it answers")
+        text = sendable(message.content)
         return [{"type": "tool_result", "tool_use_id": _id(message.call_id), "content": text}]
-    said: list[Block] = [{"type": "text", "text": text}] if text.strip() else []
-    return said + [_call_sent(call) for call in message.calls]
+    if any(_SENT_BACK.fullmatch(str(block.get("type"))) for block in message.blocks):
+        return list(_reply_sent_back(message))
+    return _text_sent(message.content) + [_call_sent(call) for call in message.calls]
+
+
+def _reply_sent_back(message: ChatMessage) -> Iterator[Block]:
+    """The blocks of a reply in their order; its calls are the message's, which have all ids."""
+    calls = iter(message.calls)
+    for block in message.blocks:
+        kind = str(block.get("type"))
+        if kind == "text":
+            yield from _text_sent(str(block.get("text") or ""))
+        elif kind == "tool_use":
+            yield from map(_call_sent, islice(calls, 1 if block.get("name") else 0))
+        elif _SENT_BACK.fullmatch(kind):
+            yield dict(block)
+    yield from map(_call_sent, calls)
+
+
+def _text_sent(text: str) -> list[Block]:
+    return [{"type": "text", "text": sendable(text)}] if text.strip() else []
 
 
 def _call_sent(call: CallRequest) -> Block:

@@ -131,7 +131,7 @@ def _message_change(index: int, old: ChatMessage | None, new: ChatMessage | None
 
 
 def _words_of(message: ChatMessage) -> str:
-    if not message.calls and message.call_id is None:
+    if not message.calls and not message.blocks and message.call_id is None:
         return message.content
     rest = {
         key: value for key, value in message.to_dict().items() if key not in {"role", "content"}

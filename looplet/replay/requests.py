@@ -253,8 +253,8 @@ class Unpacker:
 
 
 def _plain(message: ChatMessage) -> ChatMessage:
-    """The message as JSON gives it back: the same object, but for a call's input that is odd."""
-    if not message.calls:
+    """The message as JSON gives it back: the same object, but for a call or block that is odd."""
+    if not message.calls and not message.blocks:
         return message
     data = json.loads(message.encoded)
     return message if canonical(data) == message.encoded else ChatMessage.from_dict(data)
@@ -306,7 +306,8 @@ def _delta(base: Asked | None, message: ChatMessage, index: int) -> list[Part] |
     if base is None or index >= len(base.messages) or len(message.content) < LONG:
         return None
     old = base.messages[index]
-    if message.calls or message.call_id is not None or old.role != message.role:
+    more_than_text = message.calls or message.blocks or message.call_id is not None
+    if more_than_text or old.role != message.role:
         return None
     parts = _text_delta(old.content, message.content)
     return parts if added(parts) * 2 <= len(message.content) else None

@@ -164,7 +164,7 @@ MESSAGE_COLUMNS = (
     *_columns(Kind.TEXT, role="system, user, assistant or tool"),
     *_columns(
         Kind.JSON,
-        content="text as a JSON string, or a reply's blocks",
+        content="text as a JSON string, a reply's blocks, or a message's text and blocks",
         tool_calls="calls that the assistant asks for: id, name, input",
     ),
     *_columns(Kind.TEXT, call_id="the call that a tool's message answers", digest="its hash"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import CallRequest, ChatMessage
+from looplet.core.parse import parse_reply
 from looplet.trajectory.model import LLMCall
 from looplet.trajectory.text import to_json_text
 
@@ -95,6 +96,30 @@ def blocks_of(message: ChatMessage) -> list[dict[str, JSON]]:
     return head + [{"type": "tool_use", **call.to_dict()} for call in message.calls]
 
 
+def whole_reply(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
+    """The message that carries a reply with more than texts and calls; ``None`` if none does.
+
+    It is the one that the loop sends back, unless the reply's calls came without ids.
+
+    >>> thought = {"type": "thinking", "thinking": "a pear, then"}
+    >>> call = {"type": "tool_use", "id": "c1", "name": "price", "input": {"fruit": "pear"}}
+    >>> whole_reply([thought, call]).calls[0].name
+    'price'
+    """
+    parsed = parse_reply(list(blocks))
+    ids_given = all(block.get("id") for block in blocks if _asks(block))
+    if len(parsed.blocks) < max(1, len(blocks)) or not ids_given:
+        return None
+    calls = tuple(
+        CallRequest(id=call.call_id, name=call.tool, input=call.args) for call in parsed.calls
+    )
+    return ChatMessage(role="assistant", content=parsed.text, calls=calls, blocks=parsed.blocks)
+
+
+def _asks(block: Mapping[str, JSON]) -> bool:
+    return block.get("type") == "tool_use" and bool(block.get("name"))
+
+
 def _is_text(block: Mapping[str, JSON]) -> bool:
     is_text = block.keys() == {"type", "text"} and block["type"] == "text"
     return is_text and isinstance(block["text"], str) and block["text"] != ""
@@ -129,36 +154,37 @@ class _Messages:
         """The place of a message."""
         place = self._by_id.get(id(message))
         if place is None:
-            calls = [call.to_dict() for call in message.calls] or None
-            place = self._place(message.role, message.content, calls, message.call_id)
-            self._by_id[id(message)] = place
+            place = self._by_id[id(message)] = self._place(message)
         return place
 
     def add_reply(self, response: str | list[dict[str, JSON]]) -> int:
         """The place of a reply, which is the same as that of the message that repeats it."""
-        message = None
         if isinstance(response, str):
-            message = ChatMessage(role="assistant", content=response)
-        elif (message := reply_message(response)) is None:
-            return self._place("assistant", response, None, None)
-        calls = [call.to_dict() for call in message.calls] or None
-        return self._place("assistant", message.content, calls, None)
+            return self._place(ChatMessage(role="assistant", content=response))
+        message = reply_message(response) or whole_reply(response)
+        if message is not None:
+            return self._place(message)
+        said = {"role": "assistant", "content": response}
+        return self._row(said, digest(canonical(said)))
 
-    def _place(self, role: str, content: JSON, calls: JSON, call_id: str | None) -> int:
-        key = (role, to_json_text(content), to_json_text(calls), call_id)
+    def _place(self, message: ChatMessage) -> int:
+        calls = [call.to_dict() for call in message.calls] or None
+        said = {"role": message.role, "tool_calls": calls, "call_id": message.call_id}
+        if not message.blocks:
+            return self._row({**said, "content": message.content}, message.digest)
+        blocks = [dict(block) for block in message.blocks]
+        usual = whole_reply(blocks)
+        if usual is not None and usual.encoded == message.encoded:
+            return self._row({"role": message.role, "content": blocks}, message.digest)
+        content = {"text": message.content, "blocks": blocks}
+        return self._row({**said, "content": content}, message.digest)
+
+    def _row(self, said: Row, name: str) -> int:
+        row = {"tool_calls": None, "call_id": None, **said}
+        key = (row["role"], *map(to_json_text, (row["content"], row["tool_calls"])), row["call_id"])
         place = self._by_text.setdefault(key, len(self.rows))
         if place == len(self.rows):
-            said = {"role": role, "content": content, "calls": calls, "call_id": call_id}
-            said = {name: value for name, value in said.items() if value is not None}
-            self.rows.append(
-                {
-                    "role": role,
-                    "content": content,
-                    "tool_calls": calls,
-                    "call_id": call_id,
-                    "digest": digest(canonical(said)),
-                }
-            )
+            self.rows.append({**row, "digest": name})
         return place
 
 
@@ -222,9 +248,14 @@ def _message_at(messages: Sequence[Row], place: int, known: dict[int, ChatMessag
 
 
 def _message(row: Row) -> ChatMessage:
-    calls = tuple(CallRequest(**call) for call in row["tool_calls"] or ())
+    content, calls = row["content"], tuple(CallRequest(**each) for each in row["tool_calls"] or ())
+    if isinstance(content, list) and (whole := whole_reply(content)) is not None:
+        return whole
+    text, blocks = (
+        (content["text"], content["blocks"]) if isinstance(content, dict) else (content, ())
+    )
     return ChatMessage(
-        role=row["role"], content=row["content"], calls=calls, call_id=row["call_id"]
+        role=row["role"], content=text, calls=calls, call_id=row["call_id"], blocks=tuple(blocks)
     )
 
 

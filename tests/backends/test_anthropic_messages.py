@@ -106,6 +106,65 @@ def test_text_and_arguments_that_utf8_cannot_carry_are_sent_all_the_same():
     assert (text["text"], use["input"]) == ("b?", {"a?": ["?", 1]})
 
 
+THOUGHT = {"type": "thinking", "thinking": "a pear, then", "signature": "c2ln"}
+HIDDEN = {"type": "redacted_thinking", "data": "RG9u"}
+
+
+def use(call_id, name="f", **arguments):
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+
+
+def reply(*blocks, text="", ids=()):
+    calls = tuple(CallRequest(id=each, name="f", input={}) for each in ids)
+    return ChatMessage(role="assistant", content=text, calls=calls, blocks=blocks)
+
+
+def test_what_was_thought_goes_back_in_its_order_and_as_it_came():
+    blocks = (THOUGHT, {"type": "text", "text": "hm"}, use("a"), HIDDEN, use("b"))
+    (sent,) = api_messages(request(reply(*blocks, text="hm", ids=("a", "b"))))
+    assert sent == {"role": "assistant", "content": list(blocks)}
+
+
+def test_ids_beside_a_thought_are_put_in_the_apis_characters_on_both_sides():
+    told = reply(THOUGHT, use("f.f:0"), ids=("f.f:0",))
+    answer = ChatMessage(role="tool", content="r", call_id="f.f:0")
+    first, second = api_messages(request(told, answer))
+    assert first["content"] == [THOUGHT, use("f_f_0")]
+    assert second["content"][0]["tool_use_id"] == "f_f_0"
+
+
+def test_a_call_beside_a_thought_has_the_id_that_its_result_answers():
+    blocks = (THOUGHT, use("", name=""), use(""))  # neither came with an id, the first is no call
+    (sent,) = api_messages(request(reply(*blocks, ids=("made up",))))
+    assert sent["content"] == [THOUGHT, use("made_up")]
+
+
+def test_a_call_that_is_not_among_the_blocks_is_sent_all_the_same():
+    (sent,) = api_messages(request(reply(THOUGHT, ids=("a",))))
+    assert sent["content"] == [THOUGHT, use("a")]
+
+
+def test_an_empty_text_beside_a_thought_is_left_out():
+    (sent,) = api_messages(request(reply(THOUGHT, {"type": "text", "text": ""}, use("a"))))
+    assert sent["content"] == [THOUGHT]
+
+
+def test_what_another_providers_model_thought_is_left_out():
+    reasoning = {"type": "reasoning", "id": "rs_1", "encrypted_content": "x"}
+    odd = {"type": "unknown", "value": 7}
+    (sent,) = api_messages(request(reply(reasoning, odd, use("a"), text="hm", ids=("a",))))
+    assert sent["content"] == [{"type": "text", "text": "hm"}, use("a")]
+    (sent,) = api_messages(request(reply(THOUGHT, reasoning, use("a"), ids=("a",))))
+    assert sent["content"] == [THOUGHT, use("a")]
+
+
+def test_what_the_apis_own_tools_did_goes_back():
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    (sent,) = api_messages(request(reply(search, found, use("a"), ids=("a",))))
+    assert sent["content"] == [search, found, use("a")]
+
+
 def test_a_tool_without_a_schema_takes_an_object():
     assert api_tools([{"name": "f"}]) == [
         {"name": "f", "description": "", "input_schema": {"type": "object", "properties": {}}}

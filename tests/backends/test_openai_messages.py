@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -189,3 +190,10 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(headers, seconds):
 )
 def test_only_an_unsupported_parameter_counts_as_refused(body, parameter):
     assert refused_parameter(body) == parameter
+
+
+def test_what_a_model_thought_is_not_sent():
+    call = CallRequest(id="a", name="f", input={})
+    plain = ChatMessage(role="assistant", content="hm", calls=(call,))
+    thought = {"type": "thinking", "thinking": "so", "signature": "s"}
+    assert chat_message(replace(plain, blocks=(thought,))) == chat_message(plain)

@@ -191,3 +191,16 @@ def test_a_long_reply_that_closes_nothing_is_read_to_its_end(part):
 def test_an_item_that_is_no_call_takes_nothing_from_the_calls_beside_it():
     reply = '{"tools": [{"tool": "a", "args": {}}, {"note": 1}, "x", {"tool": "b", "args": {}}]}'
     assert [call.tool for call in parse_reply(reply).calls] == ["a", "b"]
+
+
+blocks_like = st.dictionaries(
+    st.sampled_from(["type", "name", "id", "text", "input"]),
+    st.sampled_from(["text", "tool_use", "x", "", None, 1, ["text"], {"a": 1}]),
+)
+
+
+@given(st.lists(blocks_like | json_like, max_size=4))
+@example([{"type": "tool_use", "id": "c", "name": "price", "input": {}}, {"type": []}])
+def test_no_blocks_make_the_parser_fail(blocks):
+    parsed = parse_reply(blocks)
+    assert bool(parsed.calls) == (parsed.complaint is None)

@@ -16,6 +16,12 @@ MESSAGES = st.one_of(
     st.builds(
         ChatMessage, role=st.just("assistant"), content=TEXTS, calls=st.tuples(CALLS) | st.just(())
     ),
+    st.builds(
+        ChatMessage,
+        role=st.just("assistant"),
+        content=TEXTS,
+        blocks=st.tuples(st.fixed_dictionaries({"type": st.just("thinking"), "thinking": TEXTS})),
+    ),
     st.builds(ChatMessage, role=st.just("tool"), content=TEXTS, call_id=st.sampled_from("ab")),
 )
 TOOLS = st.sampled_from([[], [{"name": "t"}], [{"name": "t", "description": "d" * 300}]])

@@ -85,19 +85,21 @@ STEPS = st.builds(
     metadata=ARGS,
     digest=TEXT,
 )
+BLOCKS = st.one_of(
+    st.builds(lambda text: {"type": "text", "text": text}, TEXT),
+    st.builds(
+        lambda name, args: {"type": "tool_use", "id": "c", "name": name, "input": args}, TEXT, ARGS
+    ),
+    st.builds(lambda text: {"type": "thinking", "thinking": text, "signature": "s"}, TEXT),
+    st.dictionaries(st.sampled_from(["type", "text", "other"]), VALUES, max_size=2),
+)
 MESSAGES = st.builds(
     ChatMessage,
     role=st.sampled_from(["system", "user", "assistant", "tool"]),
     content=st.sampled_from(["", "a", "b"]) | TEXT,
     calls=st.lists(st.builds(CallRequest, id=TEXT, name=TEXT, input=ARGS), max_size=2).map(tuple),
     call_id=MAYBE_TEXT,
-)
-BLOCKS = st.one_of(
-    st.builds(lambda text: {"type": "text", "text": text}, TEXT),
-    st.builds(
-        lambda name, args: {"type": "tool_use", "id": "c", "name": name, "input": args}, TEXT, ARGS
-    ),
-    st.dictionaries(st.sampled_from(["type", "text", "other"]), VALUES, max_size=2),
+    blocks=st.just(()) | st.lists(BLOCKS, max_size=3).map(tuple),
 )
 CALLS = st.builds(
     LLMCall,
