@@ -1,4 +1,4 @@
-"""A real server on loopback that speaks Chat Completions and Messages, and misbehaves if told."""
+"""A real server on loopback that speaks the APIs of OpenAI and Anthropic, and errs if told."""
 
 from __future__ import annotations
 
@@ -69,10 +69,35 @@ def message(*blocks, stop_reason="end_turn", usage=(7, 3), model="m", **counts):
     return out
 
 
+def response(*items, usage=(7, 3), cached=None, status="completed", model="m", **fields):
+    """The body of a reply of the Responses API; an item is a text or a dict."""
+    out = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 0,
+        "model": model,
+        "status": status,
+        "output": [said(each) if isinstance(each, str) else each for each in items or ("ok",)],
+        **fields,
+    }
+    if usage is not None:
+        sent, received = usage
+        out["usage"] = {"input_tokens": sent, "output_tokens": received, "total_tokens": 0}
+        if cached is not None:
+            out["usage"]["input_tokens_details"] = {"cached_tokens": cached}
+    return out
+
+
+def said(text, **fields):
+    """An item of the Responses API that says a text."""
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {"type": "message", "id": "msg_1", "role": "assistant", "content": [part], **fields}
+
+
 def usual_answer(body):
     """What is answered where a test says nothing: ``ok``, in the words of the asker."""
-    reply = message() if body["path"].endswith("/messages") else completion()
-    return Answer(body=reply)
+    replies = {"messages": message, "responses": response}
+    return Answer(body=replies.get(body["path"].rpartition("/")[2], completion)())
 
 
 class ChatServer:

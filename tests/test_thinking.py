@@ -5,17 +5,23 @@ from __future__ import annotations
 import shutil
 
 import anthropic
+import openai
 import pytest
 
 from looplet import LoopConfig, tool, tools_from
-from looplet.backends import AnthropicBackend, AsyncAnthropicBackend
+from looplet.backends import (
+    AnthropicBackend,
+    AsyncAnthropicBackend,
+    AsyncOpenAIBackend,
+    OpenAIBackend,
+)
 from looplet.context import TruncateCompact
 from looplet.core.backend import is_async
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.errors import BackendRefused
 from looplet.replay import Divergence, use_cassette
 from looplet.trajectory import TrajectoryRecorder, TrajectoryStore
-from tests.thinkers import MessagesThinker
+from tests.thinkers import MessagesThinker, ResponsesThinker
 
 APPLE, PEAR = ("price", {"fruit": "apple"}), ("price", {"fruit": "pear"})
 DONE = ("done", {"summary": "0.95"})
@@ -35,7 +41,20 @@ class Messages:
         return (AsyncAnthropicBackend if asynchronous else AnthropicBackend)(client, model="m")
 
 
-@pytest.fixture(params=[Messages])
+class Responses:
+    """OpenAI's Responses API."""
+
+    thinker, options = ResponsesThinker, {"reasoning": {"effort": "low"}}
+
+    @staticmethod
+    def backend(server, *, asynchronous):
+        sdk = openai.AsyncOpenAI if asynchronous else openai.OpenAI
+        client = sdk(base_url=server.url, api_key="k", default_headers={"connection": "close"})
+        kind = AsyncOpenAIBackend if asynchronous else OpenAIBackend
+        return kind(client, model="m", api="responses")
+
+
+@pytest.fixture(params=[Messages, Responses])
 def api(request):
     return request.param
 

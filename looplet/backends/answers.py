@@ -86,6 +86,17 @@ def with_own_ids(blocks: Iterable[Block]) -> list[Block]:
     return out
 
 
+def plain_block(block: Any) -> Block:
+    """A block of a kind of its own, as the provider gave it.
+
+    >>> plain_block({"type": "thinking", "thinking": "so"}), plain_block(7)
+    ({'type': 'thinking', 'thinking': 'so'}, {'type': 'unknown', 'value': 7})
+    """
+    to_dict = getattr(block, "to_dict", None)  # an object of the SDK
+    given = to_dict(mode="json") if callable(to_dict) else block
+    return dict(given) if isinstance(given, Mapping) else {"type": "unknown", "value": given}
+
+
 def sendable(text: str) -> str:
     """``text`` as UTF-8 can carry it: lone surrogates, which it cannot, become ``?``."""
     return text.encode("utf-8", "replace").decode("utf-8")

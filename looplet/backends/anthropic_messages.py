@@ -14,6 +14,7 @@ from typing import Any
 from looplet.backends.answers import (
     field_of,
     parse_arguments,
+    plain_block,
     sendable,
     typed_field,
     with_own_ids,
@@ -205,13 +206,7 @@ def _block_read(block: object) -> Block:
             "name": typed_field(block, "name", str) or "",
             "input": parse_arguments(field_of(block, "input")),
         }
-    return _plain(block)
-
-
-def _plain(block: Any) -> Block:
-    to_dict = getattr(block, "to_dict", None)  # an object of the SDK
-    given = to_dict(mode="json") if callable(to_dict) else block
-    return dict(given) if isinstance(given, Mapping) else {"type": "unknown", "value": given}
+    return plain_block(block)
 
 
 def _usage(usage: object) -> dict[str, int] | None:

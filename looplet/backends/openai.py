@@ -1,4 +1,4 @@
-"""Chat Completions, sync and async, on OpenAI's own SDK. Knows no loop.
+"""Chat Completions and Responses, sync and async, on OpenAI's own SDK. Knows no loop.
 
 The SDK is imported when a backend is made.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack
 
+from looplet.backends import openai_responses as responses
 from looplet.backends.answers import field_of
 from looplet.backends.openai_messages import (
     blocks_of,
@@ -28,7 +29,11 @@ from looplet.backends.provider import (
 )
 from looplet.core.backend import Block
 from looplet.core.codec import JSON
-from looplet.core.messages import ChatMessage, ModelRequest
+from looplet.core.messages import ChatMessage, Method, ModelRequest
+from looplet.errors import BackendError, BackendRefused
+
+Api: TypeAlias = Literal["chat", "responses"]
+"""Which of OpenAI's two APIs is spoken: Chat Completions or Responses."""
 
 DEFAULT_MODEL = "gpt-4o"
 OPENAI_HOST = "https://api.openai.com/"
@@ -52,7 +57,10 @@ OPENAI = Provider(
 
 
 class CallOptions(TypedDict, total=False):
-    """Further keywords of a call, as Chat Completions names them; they go out as they are."""
+    """Further keywords of a call, as OpenAI names them; they go out as they are.
+
+    Each API takes its own: see ``KEYWORDS``.
+    """
 
     messages: Sequence[ChatMessage] | None
     """The conversation without the system prompt, sent instead of ``prompt``."""
@@ -64,18 +72,31 @@ class CallOptions(TypedDict, total=False):
     response_format: Mapping[str, JSON] | None
     extra_body: Mapping[str, JSON] | None
     """Fields of the request's body that have no keyword here."""
+    reasoning: Mapping[str, JSON] | None
+    text: Mapping[str, JSON] | None
+    truncation: str | None
 
 
-_KEYWORDS = frozenset(
+_ALL = frozenset(
     {"prompt", "max_tokens", "system_prompt", "temperature", *CallOptions.__annotations__}
 )
+_CHAT_ALONE = frozenset(
+    {"seed", "stop", "frequency_penalty", "presence_penalty", "response_format"}
+)
+KEYWORDS: Mapping[Api, frozenset[str]] = {
+    "chat": _ALL - {"reasoning", "text", "truncation"},
+    "responses": _ALL - _CHAT_ALONE,
+}
+"""What a call may carry beside ``tools``, by API."""
 
 
 class _OpenAIChat(ProviderBackend):
-    """How Chat Completions asks and answers."""
+    """How OpenAI's APIs ask and answer: Chat Completions, and Responses where asked for."""
 
     provider = OPENAI
-    keywords = _KEYWORDS
+    keywords = KEYWORDS["chat"]
+    apis: frozenset[Api] = frozenset(KEYWORDS)
+    """What a class can speak."""
 
     def __init__(
         self,
@@ -86,7 +107,11 @@ class _OpenAIChat(ProviderBackend):
         base_url: str | None = None,
         api_key: str | None = None,
         tool_choice: str | Mapping[str, JSON] | None = "auto",
+        api: Api = "chat",
     ) -> None:
+        if api not in self.apis:
+            known = " or ".join(repr(each) for each in sorted(self.apis))
+            raise ValueError(f"{type(self).__name__} speaks api={known}, not {api!r}")
         super().__init__(
             client,
             model=model,
@@ -95,6 +120,13 @@ class _OpenAIChat(ProviderBackend):
             api_key=api_key,
         )
         self.tool_choice = tool_choice
+        self.api: Api = api
+        self.keywords = KEYWORDS[api]
+        if api == "responses" and not hasattr(self._client, "responses"):
+            raise BackendError(
+                "this version of the openai SDK has no Responses API; to do: "
+                "pip install --upgrade openai"
+            )
 
     @classmethod
     def from_env(
@@ -103,6 +135,7 @@ class _OpenAIChat(ProviderBackend):
         model: str | None = None,
         default_max_tokens: int | None = None,
         tool_choice: str | Mapping[str, JSON] | None = "auto",
+        api: Api = "chat",
     ) -> Self:
         """A backend by ``OPENAI_API_KEY``, ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``.
 
@@ -113,9 +146,21 @@ class _OpenAIChat(ProviderBackend):
             model=model or OPENAI.setting("MODEL") or DEFAULT_MODEL,
             default_max_tokens=default_max_tokens,
             tool_choice=tool_choice,
+            api=api,
         )
 
+    def _begin(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> ModelRequest:
+        other = sorted((keywords.keys() & _ALL) - self.keywords)
+        if other:
+            raise TypeError(
+                f"{type(self).__name__}.{method}() does not take {', '.join(other)} with "
+                f"api={self.api!r}; OpenAI's other API has it"
+            )
+        return super()._begin(method, prompt, keywords)
+
     def _body(self, request: ModelRequest) -> dict[str, Any]:
+        if self.api == "responses":
+            return self._response_body(request)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": chat_messages(request),
@@ -139,32 +184,63 @@ class _OpenAIChat(ProviderBackend):
             extra = {"max_completion_tokens": max_tokens, **(body.get("extra_body") or {})}
             body["extra_body"] = extra
 
+    def _response_body(self, request: ModelRequest) -> dict[str, Any]:
+        body = responses.response_body(
+            request,
+            model=self.model,
+            max_tokens=self._max_tokens(request),
+            tool_choice=self.tool_choice,
+        )
+        return {name: value for name, value in body.items() if name not in self._refused}
+
     def _send(self, body: dict[str, Any]) -> Any:
+        if self.api == "responses":
+            return self._client.responses.create(**body)
         return self._client.chat.completions.create(**body)
 
     def _refused_in(self, error: Exception) -> str | None:
-        return refused_parameter(getattr(error, "body", None))
+        body = getattr(error, "body", None)
+        if self.api == "responses":
+            return responses.refused_parameter(body)
+        return refused_parameter(body)
 
     def _can_do_without(self, name: str) -> bool:
+        if self.api == "responses":
+            return name in responses.OPTIONAL
         if name in LIMIT_NAMES:
             return not self._refused & (set(LIMIT_NAMES) - {name})
         return super()._can_do_without(name)
 
     def _read(self, completion: object) -> list[Block]:
+        if self.api == "responses":
+            return self._read_response(completion)
         choice = choice_of(completion)
         if choice is None:
             raise self._no_reply(completion, field_of(completion, "error"), "a choice")
         self._last.set(outcome_of(completion, choice))
         return blocks_of(field_of(choice, "message"))
 
+    def _read_response(self, response: object) -> list[Block]:
+        refusal = responses.refusal_of(response)
+        if refusal is not None:
+            words, status = refusal
+            raise BackendRefused(f"{self.base_url} {words}", status=status)
+        blocks = responses.reply_blocks(response)
+        if blocks is None:
+            raise self._no_reply(response, field_of(response, "error"), "output")
+        self._last.set(responses.outcome_of(response, blocks))
+        return blocks
+
 
 class OpenAIBackend(_OpenAIChat, SyncProviderBackend):
-    """A model behind any server that speaks OpenAI's Chat Completions.
+    """A model behind any server that speaks OpenAI's Chat Completions, or its Responses API.
 
     ``client`` is an ``openai.OpenAI`` of your own, for timeouts, proxies or Azure; without one,
     ``base_url`` and ``api_key`` make it, and for what is not given ``OPENAI_BASE_URL`` and
     ``OPENAI_API_KEY`` are read. ``default_max_tokens`` stands in where a call leaves
-    ``max_tokens`` at 2000, the protocol's default. Threads may share a backend.
+    ``max_tokens`` at 2000, the protocol's default. With ``api="responses"`` the Responses API is
+    spoken: nothing is kept at the provider, and what the model thought is sent back to it
+    encrypted. Threads may share a backend.
 
     Raises ``MissingExtra`` without the SDK, and for calls ``BackendUnreachable``,
     ``BackendTimeout`` or ``BackendRefused``, which has the provider's words, ``status`` and

@@ -112,7 +112,7 @@ class ProviderBackend(ABC):
 
     provider: ClassVar[Provider]
     client_class: ClassVar[str]
-    keywords: ClassVar[frozenset[str]]
+    keywords: frozenset[str]
     """What a call may carry beside ``tools``."""
 
     def __init__(
