@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from looplet.backends.calling import async_llm_call
     from looplet.backends.cost import CostTracker
     from looplet.backends.openai import AsyncOpenAIBackend, OpenAIBackend
+    from looplet.backends.prices import GenAIPrices
     from looplet.backends.probe import (
         NativeToolProbeResult,
         probe_native_tool_support,
@@ -33,6 +34,7 @@ __all__ = [
     "CachePolicy",
     "CostTracker",
     "FallbackRouter",
+    "GenAIPrices",
     "LLMBackend",
     "ModelProfile",
     "NativeToolBackend",
@@ -58,6 +60,7 @@ __getattr__, __dir__ = lazy_names(
         "CachePolicy": "looplet.backends.cache",
         "CostTracker": "looplet.backends.cost",
         "FallbackRouter": "looplet.backends.routing",
+        "GenAIPrices": "looplet.backends.prices",
         "LLMBackend": "looplet.core.protocols",
         "ModelProfile": "looplet.backends.profile",
         "NativeToolBackend": "looplet.core.protocols",

@@ -26,8 +26,8 @@ from looplet.core.lastcall import CallOutcome
 from looplet.core.messages import CallRequest, ChatMessage, ModelRequest
 from looplet.errors import BackendError
 
-CACHED = "cache_read_input_tokens"
-SENT = ("input_tokens", CACHED, "cache_creation_input_tokens")
+CACHED, INTO_CACHE = "cache_read_input_tokens", "cache_creation_input_tokens"
+SENT = ("input_tokens", CACHED, INTO_CACHE)
 """Anthropic counts what came from a cache, and what went into one, beside ``input_tokens``."""
 
 _SENT_BACK = re.compile(r"(?:redacted_)?thinking|\w+_tool_use|\w+_tool_result")
@@ -217,6 +217,8 @@ def _usage(usage: object) -> dict[str, int] | None:
         counts["output_tokens"] = field_of(usage, "output_tokens")
     if type(field_of(usage, CACHED)) is int:
         counts["cached_tokens"] = field_of(usage, CACHED)
+    if _count(usage, INTO_CACHE):
+        counts["cache_write_tokens"] = _count(usage, INTO_CACHE)
     return counts or None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from looplet.backends.ledger import Counted, Ledger
+from looplet.backends.ledger import Counted, Ledger, Prices, PriceTable, priced_call
 from looplet.core.backend import Reply, is_async
 from looplet.core.codec import JSON
 from looplet.core.messages import Method
@@ -19,7 +19,8 @@ DEFAULT_PURPOSE = "reasoning"
 class CostTracker(Counted, SyncWrapper):
     """A backend around ``backend`` whose tokens are counted, at prices in USD per 1000 tokens.
 
-    Around an async backend its calls are awaited. Tokens are the provider's own if given, else
+    Where neither is given, ``prices`` may be a table of prices, such as ``GenAIPrices()``. Around
+    an async backend its calls are awaited. Tokens are the provider's own if given, else
     ``ceil(chars / 4)``, and ``tokens_estimated`` tells. Calls that failed are not counted.
     Threads may share a tracker.
 
@@ -31,27 +32,38 @@ class CostTracker(Counted, SyncWrapper):
 
     own_keywords = frozenset({"purpose"})
 
-    def __new__(cls, backend: Any, **_prices: float) -> CostTracker:  # noqa: PYI034  # or its async kind
+    def __new__(cls, backend: Any, **_prices: Any) -> CostTracker:  # noqa: PYI034  # or its async kind
         """A tracker whose calls are awaited if the backend's calls are."""
         if cls is CostTracker and is_async(backend):
             cls = AsyncCostTracker  # noqa: PLW0642  # the kind of tracker is the kind of backend
         return super().__new__(cls)
 
     def __init__(
-        self, backend: Any, *, cost_per_1k_input: float = 0, cost_per_1k_output: float = 0
+        self,
+        backend: Any,
+        *,
+        cost_per_1k_input: float = 0,
+        cost_per_1k_output: float = 0,
+        prices: PriceTable | None = None,
     ) -> None:
         super().__init__(backend)
-        self._ledger = Ledger({NAME: (cost_per_1k_input, cost_per_1k_output)})
+        by_hand = (cost_per_1k_input, cost_per_1k_output)
+        known: Prices = prices if prices is not None and not any(by_hand) else by_hand
+        self._ledger = Ledger({NAME: known})
 
     def __getnewargs__(self) -> tuple[Any]:
         """What ``copy`` hands to ``__new__``."""
         return (self.inner,)
 
     def report(self) -> dict[str, JSON]:
-        """The five figures, and the same under ``purposes`` by purpose."""
+        """The five figures, and the same under ``purposes`` by purpose.
+
+        With a table of prices also ``unpriced``: models that it does not know, and their calls.
+        """
         purposes = self._ledger.by_purpose()
         return {
             **self._ledger.total().to_dict(),
+            **self._ledger.report_unpriced(),
             "purposes": {name: each.to_dict() for name, each in purposes.items()},
         }
 
@@ -66,7 +78,8 @@ class CostTracker(Counted, SyncWrapper):
         request = request_of(method, prompt, self._forwarded(method, keywords))
         usage = getattr(self.inner, "last_usage", None)
         purpose = keywords.get("purpose") or DEFAULT_PURPOSE
-        self._ledger.add(NAME, purpose, count_tokens(request, reply, usage))
+        tokens = count_tokens(request, reply, usage)
+        self._ledger.add(NAME, purpose, priced_call(self.inner, tokens, usage))
         return reply
 
 

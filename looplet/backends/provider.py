@@ -145,7 +145,8 @@ class ProviderBackend(ABC):
         """Tokens of the last call of the calling thread or task; ``None`` if it was not told.
 
         ``input_tokens`` (all that was sent) and ``output_tokens``, and ``cached_tokens`` (those
-        of the input that a cache held) where the provider tells.
+        of the input that a cache held) and ``cache_write_tokens`` (those that went into one) where
+        the provider tells.
         """
         usage = self._last.get().usage
         return None if usage is None else dict(usage)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from looplet.backends.ledger import Counted, Ledger, Price
+from looplet.backends.ledger import Counted, Ledger, Prices, PriceTable, priced_call
 from looplet.backends.profile import DEFAULT_NAME, Backends, ModelProfile, profiles_of
 from looplet.core.backend import Reply, is_async, only_taken, takes
 from looplet.core.codec import JSON
@@ -35,7 +35,8 @@ class BackendRouter(Counted):
     if ``None``). The next name, and then those in ``fallback``,
     are asked when one fails in a way that another may not; a request that is wrong in itself
     (400, 422, too long) is not. The last error is raised, with the earlier ones as notes.
-    ``prices`` maps names to USD per 1000 tokens, ``(input, output)``.
+    ``prices`` maps names to USD per 1000 tokens, ``(input, output)``, or to a table of prices,
+    such as ``GenAIPrices()``; a table alone is for every backend whose profile has no prices.
 
     Tokens are the provider's own if given, else ``ceil(chars / 4)``, and ``tokens_estimated``
     tells. Calls that failed are not counted. Threads may share a router.
@@ -62,15 +63,17 @@ class BackendRouter(Counted):
         default: str | None = None,
         routes: Mapping[str, str | Sequence[str]] | None = None,
         fallback: Sequence[str] = (),
-        prices: Mapping[str, Price] | None = None,
+        prices: Mapping[str, Prices] | PriceTable | None = None,
     ) -> None:
-        alone = default or (next(iter(prices)) if prices and len(prices) == 1 else DEFAULT_NAME)
+        named = prices if isinstance(prices, Mapping) else {}
+        alone = default or (next(iter(named)) if len(named) == 1 else DEFAULT_NAME)
         self._profiles = {each.name: each for each in profiles_of(backends, alone=alone)}
         self._default = default or next(iter(self._profiles))
         self._fallback = _names(fallback)
         self._routes = {purpose: _names(route) for purpose, route in (routes or {}).items()}
-        self._check(prices or {})
-        self._ledger = Ledger({**self._own_prices(), **(prices or {})})
+        self._check(named)
+        table = None if isinstance(prices, Mapping) else prices
+        self._ledger = Ledger({**self._own_prices(table), **named})
         self._last = LastCall()
 
     def __getnewargs__(self) -> tuple[Backends]:
@@ -96,10 +99,14 @@ class BackendRouter(Counted):
         return self._last.get().stop_reason
 
     def report(self) -> dict[str, JSON]:
-        """The five figures, and the same under ``backends`` by name and ``purposes`` by purpose."""
+        """The five figures, and the same under ``backends`` by name and ``purposes`` by purpose.
+
+        With a table of prices also ``unpriced``: models that it does not know, and their calls.
+        """
         ledger = self._ledger
         return {
             **ledger.total().to_dict(),
+            **ledger.report_unpriced(),
             "backends": {name: each.to_dict() for name, each in ledger.by_backend().items()},
             "purposes": {name: each.to_dict() for name, each in ledger.by_purpose().items()},
         }
@@ -155,7 +162,8 @@ class BackendRouter(Counted):
         usage = getattr(backend, "last_usage", None)
         reason = getattr(backend, "last_stop_reason", None)
         self._last.set(CallOutcome(usage=usage, stop_reason=reason))
-        self._ledger.add(profile.name, purpose, count_tokens(request, reply, usage))
+        tokens = count_tokens(request, reply, usage)
+        self._ledger.add(profile.name, purpose, priced_call(backend, tokens, usage))
         return reply
 
     def _taken_by(self, profiles: Iterable[ModelProfile], method: str, keyword: str) -> bool:
@@ -163,13 +171,15 @@ class BackendRouter(Counted):
         quantifier = all if keyword == "messages" else any
         return bool(able) and quantifier(takes(backend, method, keyword) for backend in able)
 
-    def _own_prices(self) -> dict[str, Price]:
-        return {
-            each.name: (each.cost_per_1k_input, each.cost_per_1k_output)
-            for each in self._profiles.values()
-        }
+    def _own_prices(self, table: PriceTable | None) -> dict[str, Prices]:
+        """The profiles' own prices, and the table for those that have none."""
+        prices: dict[str, Prices] = {}
+        for each in self._profiles.values():
+            own = (each.cost_per_1k_input, each.cost_per_1k_output)
+            prices[each.name] = table if table is not None and not any(own) else own
+        return prices
 
-    def _check(self, prices: Mapping[str, Price]) -> None:
+    def _check(self, prices: Mapping[str, Prices]) -> None:
         self._known("default", (self._default,))
         self._known("fallback", self._fallback)
         self._known("prices", prices)

@@ -216,7 +216,12 @@ def test_input_tokens_are_all_that_was_sent_and_cached_ones_are_told(connect, se
     cached = {"cache_read_input_tokens": 100, "cache_creation_input_tokens": 20}
     server.says(message(**cached), message(usage=None))
     llm = connect()
-    assert llm.told()[1] == {"input_tokens": 127, "output_tokens": 3, "cached_tokens": 100}
+    assert llm.told()[1] == {
+        "input_tokens": 127,
+        "output_tokens": 3,
+        "cached_tokens": 100,
+        "cache_write_tokens": 20,
+    }
     assert llm.told()[1] is None
 
 
