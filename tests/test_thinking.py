@@ -112,6 +112,15 @@ def test_the_model_refuses_a_call_whose_thought_is_missing_or_changed(server, ap
     assert ask(*blocks)[-1]["name"] == "done"
 
 
+def test_a_tool_that_must_be_called_and_a_thought_are_refused_in_the_apis_own_words(server):
+    server.answer = MessagesThinker([DONE])
+    llm = Messages.backend(server, asynchronous=False)
+    with pytest.raises(BackendRefused, match="Thinking may not be enabled") as caught:
+        llm.generate_with_tools("go", tools=[], tool_choice={"type": "any"}, **THINKING)
+    assert caught.value.status == 400
+    assert llm.generate_with_tools("go", tools=[], **THINKING)[-1]["name"] == "done"
+
+
 def test_a_recorded_run_replays_without_the_model_and_sends_back_the_same(
     server, api, run, tmp_path
 ):

@@ -160,6 +160,12 @@ def test_a_keyword_that_is_not_known_is_refused_before_anything_is_sent(connect,
     assert server.bodies == []
 
 
+def test_no_choice_of_tool_is_sent_where_none_is_wanted(connect, server):
+    connect(tool_choice=None).ask(method="generate_with_tools", tools=[TOOL])
+    assert "tools" in server.bodies[0]
+    assert "tool_choice" not in server.bodies[0]
+
+
 def test_takes_tells_which_keywords_a_call_may_carry(connect):
     llm = connect().llm
     assert takes(llm, "generate", "messages")

@@ -147,7 +147,8 @@ def test_text_and_arguments_that_utf8_cannot_carry_are_sent_all_the_same():
 def test_a_reply_is_read_in_its_order_and_thoughts_stay_as_they_came():
     refusal = {"type": "message", "content": [{"type": "refusal", "refusal": "I will not."}]}
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
-    blocks = reply_blocks(response(THOUGHT, said("I look.", phase="commentary"), CALL, refusal))
+    looked = said("I look.", phase="commentary")
+    blocks = reply_blocks(response(THOUGHT, looked, said(""), CALL, refusal))
     assert blocks == [
         THOUGHT,
         {"type": "text", "text": "I look.", "phase": "commentary"},
