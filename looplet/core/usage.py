@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from looplet.core.backend import Reply
-from looplet.core.codec import canonical
+from looplet.core.codec import JSON, canonical
 from looplet.core.messages import ChatMessage, ModelRequest
 from looplet.core.records import Usage
 
@@ -26,8 +26,8 @@ def count_tokens(
     Each side is judged by itself: a side that is missing, or is no count, is estimated, and then
     ``estimated`` is true. Characters sent are those of every message, the system prompt, the
     calls in messages and the tools' schemas; characters received are those of texts, tool names
-    and arguments. ``reply=None`` (the call failed) receives 0 tokens, and no estimate is needed
-    for that.
+    and arguments. What the model thought counts on both sides, as it is sent. ``reply=None`` (the
+    call failed) receives 0 tokens, and no estimate is needed for that.
 
     >>> request = ModelRequest(method="generate", prompt="What is 2 + 2?")
     >>> count_tokens(request, "4", None)
@@ -77,7 +77,13 @@ def _chars_sent(request: ModelRequest) -> int:
 
 def _message_chars(message: ChatMessage) -> int:
     calls = sum(len(call.name) + len(canonical(call.input)) for call in message.calls)
-    return len(message.content) + calls
+    thoughts = sum(_block_chars(block) for block in _thoughts(message.blocks))
+    return len(message.content) + calls + thoughts
+
+
+def _thoughts(blocks: Iterable[Mapping[str, JSON]]) -> Iterable[Mapping[str, JSON]]:
+    """The blocks beside texts and calls, which a message has in fields of their own."""
+    return (block for block in blocks if block.get("type") not in ("text", "tool_use"))
 
 
 def chars_received(reply: object) -> int:
@@ -93,6 +99,7 @@ def chars_received(reply: object) -> int:
 def _block_chars(block: object) -> int:
     if not isinstance(block, Mapping):
         return len(str(block))
-    if block.get("type") == "tool_use":
+    kind = block.get("type")
+    if kind == "tool_use":
         return len(str(block.get("name") or "")) + len(canonical(block.get("input", {})))
-    return len(str(block.get("text") or ""))
+    return len(str(block.get("text") or "")) if kind == "text" else len(canonical(block))

@@ -47,6 +47,21 @@ def test_calls_tools_and_blocks_are_counted_too():
     assert count_tokens(more, "", None).input_tokens > 25
 
 
+def test_what_the_model_thought_counts_where_it_comes_and_where_it_goes():
+    thought = {"type": "thinking", "thinking": "t" * 100}
+    call = CallRequest(id="1", name="abcd", input={})
+    block = {"type": "tool_use", "id": "1", "name": "abcd", "input": {}}
+
+    def tokens(*blocks):
+        sent = ChatMessage(role="assistant", calls=(call,), blocks=blocks)
+        asked = ModelRequest(method="generate_with_tools", prompt="", messages=(sent,))
+        return count_tokens(asked, [*blocks, *([] if blocks else [block])], None)
+
+    plain, thoughtful = tokens(), tokens(thought, block)
+    assert plain.input_tokens == plain.output_tokens
+    assert thoughtful.input_tokens == thoughtful.output_tokens > plain.input_tokens + 25
+
+
 def test_a_call_that_failed_received_nothing():
     request = ModelRequest(method="generate", prompt="eight ch")
     assert count_tokens(request, None, {"input_tokens": 5}).output_tokens == 0
