@@ -5,7 +5,7 @@ Knows requests and replies; knows no provider and no price.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from looplet.core.backend import Reply
