@@ -11,8 +11,11 @@ TYPE_CHECKING = False  # as in typing, which takes longer to load than all of th
 if TYPE_CHECKING:
     from looplet.backends import (
         AnthropicBackend,
+        AnthropicStreamingBackend,
         AsyncAnthropicBackend,
+        AsyncAnthropicStreamingBackend,
         AsyncOpenAIBackend,
+        AsyncOpenAIStreamingBackend,
         BackendRouter,
         CacheControl,
         CachePolicy,
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         ModelProfile,
         NativeToolProbeResult,
         OpenAIBackend,
+        OpenAIStreamingBackend,
         ResilientBackend,
         RoutingLLMBackend,
         SimpleRouter,
@@ -131,10 +135,12 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "looplet.backends": (
-        "AnthropicBackend AsyncAnthropicBackend AsyncOpenAIBackend BackendRouter "
-        "CacheControl CachePolicy CostTracker FallbackRouter ModelProfile "
-        "NativeToolProbeResult OpenAIBackend ResilientBackend RoutingLLMBackend SimpleRouter "
-        "async_llm_call probe_native_tool_support supports_native_tools"
+        "AnthropicBackend AnthropicStreamingBackend AsyncAnthropicBackend "
+        "AsyncAnthropicStreamingBackend AsyncOpenAIBackend AsyncOpenAIStreamingBackend "
+        "BackendRouter CacheControl CachePolicy CostTracker FallbackRouter ModelProfile "
+        "NativeToolProbeResult OpenAIBackend OpenAIStreamingBackend ResilientBackend "
+        "RoutingLLMBackend SimpleRouter async_llm_call probe_native_tool_support "
+        "supports_native_tools"
     ),
     "looplet.context.budget": "ContextBudget ThresholdCompactHook",
     "looplet.context.services": "PruneToolResults SummarizeCompact compact_chain",
@@ -187,12 +193,15 @@ __all__ = [
     "AgentState",
     "Allow",
     "AnthropicBackend",
+    "AnthropicStreamingBackend",
     "ApprovalHook",
     "ApprovalRequest",
     "AsyncAnthropicBackend",
+    "AsyncAnthropicStreamingBackend",
     "AsyncLLMBackend",
     "AsyncMockLLMBackend",
     "AsyncOpenAIBackend",
+    "AsyncOpenAIStreamingBackend",
     "BackendRouter",
     "BaseToolRegistry",
     "Block",
@@ -248,6 +257,7 @@ __all__ = [
     "NativeToolProbeResult",
     "NotEvaluable",
     "OpenAIBackend",
+    "OpenAIStreamingBackend",
     "PerToolLimitHook",
     "PermissionDecision",
     "PermissionEngine",

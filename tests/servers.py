@@ -6,13 +6,21 @@ import contextlib
 import json
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.streams import events_of, sse
+
+EVENTS = "text/event-stream"
 
 
 @dataclass
 class Answer:
-    """What the server sends back; ``drop`` closes the connection after so many bytes."""
+    """What the server sends back; ``drop`` closes the connection after so many bytes.
+
+    ``events`` are sent one after the other instead of a body, as a stream: dicts as JSON, bytes
+    as they are; an ``Event`` of threading is waited for. ``drop`` then counts events.
+    """
 
     status: int = 200
     body: object = None
@@ -20,6 +28,7 @@ class Answer:
     drop: int | None = None
     wait: threading.Event | None = None
     content_type: str = "application/json"
+    events: list | None = None
 
 
 def completion(
@@ -101,12 +110,18 @@ def usual_answer(body):
 
 
 class ChatServer:
-    """``answer(body)`` makes each answer; ``bodies`` and ``headers`` hold what was asked."""
+    """``answer(body)`` makes each answer; ``bodies`` and ``headers`` hold what was asked.
+
+    A reply is sent as a stream where one was asked for. ``hung_up`` is set when a client leaves
+    before a stream is at its end.
+    """
 
     def __init__(self):
         self.bodies, self.headers = [], []
+        self.hung_up = threading.Event()
         self.answer = usual_answer
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        handler = type("Handler", (_Handler,), {"chat": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self._thread.start()
@@ -129,43 +144,68 @@ class ChatServer:
         self._http.server_close()
         self._thread.join()
 
-    def _handler(server):  # `self` is the handler below
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                server.bodies.append(body)
-                server.headers.append(self.headers)
-                with contextlib.suppress(ConnectionError):  # the client did not wait
-                    self._send(server.answer({**body, "path": self.path}))
+class _Handler(BaseHTTPRequestHandler):
+    """Answers as its `chat` says."""
 
-            def _send(self, answer):
-                if answer.wait is not None:
-                    answer.wait.wait(30)
-                raw = (
-                    answer.body
-                    if isinstance(answer.body, bytes)
-                    else json.dumps(answer.body).encode()
-                )
-                if answer.drop == 0:
-                    self._hang_up()
-                    return
-                self.send_response(answer.status)
-                headers = {"content-type": answer.content_type, **answer.headers}
-                for name, value in {**headers, "content-length": str(len(raw))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(raw[: answer.drop])
-                if answer.drop is not None:
-                    self._hang_up()
+    protocol_version = "HTTP/1.1"
 
-            def _hang_up(self):
-                self.close_connection = True
-                self.wfile.flush()
-                self.connection.shutdown(socket.SHUT_RDWR)
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.chat.bodies.append(body)
+        self.chat.headers.append(self.headers)
+        answer = self.chat.answer({**body, "path": self.path})
+        with contextlib.suppress(ConnectionError):  # the client did not wait
+            if answer.events is not None:
+                self._stream(answer)
+            elif body.get("stream") and answer.status == 200 and events_of(answer.body):
+                raw = b"".join(map(sse, events_of(answer.body)))
+                self._send(replace(answer, body=raw, content_type=EVENTS))
+            else:
+                self._send(answer)
 
-            def log_message(self, *_):
-                pass
+    def _send(self, answer):
+        if answer.wait is not None:
+            answer.wait.wait(30)
+        raw = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        if answer.drop == 0:
+            self._hang_up()
+            return
+        self._head(answer, {"content-length": str(len(raw))})
+        self.wfile.write(raw[: answer.drop])
+        if answer.drop is not None:
+            self._hang_up()
 
-        return Handler
+    def _stream(self, answer):
+        self._head(answer, {"content-type": EVENTS, "transfer-encoding": "chunked"})
+        for event in answer.events[: answer.drop]:
+            if isinstance(event, threading.Event):
+                event.wait(30)
+            else:
+                self._chunk(sse(event))
+        if answer.drop is not None:
+            self._hang_up()
+        else:
+            self._chunk(b"")
+
+    def _chunk(self, raw):
+        try:
+            self.wfile.write(f"{len(raw):x}\r\n".encode() + raw + b"\r\n")
+        except ConnectionError:
+            self.chat.hung_up.set()
+            raise
+
+    def _head(self, answer, more):
+        self.send_response(answer.status)
+        headers = {"content-type": answer.content_type, **answer.headers, **more}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _hang_up(self):
+        self.close_connection = True
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_):
+        pass

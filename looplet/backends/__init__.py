@@ -8,10 +8,15 @@ from looplet.lazy import lazy_names
 
 if TYPE_CHECKING:
     from looplet.backends.anthropic import AnthropicBackend, AsyncAnthropicBackend
+    from looplet.backends.anthropic_stream import (
+        AnthropicStreamingBackend,
+        AsyncAnthropicStreamingBackend,
+    )
     from looplet.backends.cache import CacheControl, CachePolicy
     from looplet.backends.calling import async_llm_call
     from looplet.backends.cost import CostTracker
     from looplet.backends.openai import AsyncOpenAIBackend, OpenAIBackend
+    from looplet.backends.openai_stream import AsyncOpenAIStreamingBackend, OpenAIStreamingBackend
     from looplet.backends.prices import GenAIPrices
     from looplet.backends.probe import (
         NativeToolProbeResult,
@@ -26,9 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnthropicBackend",
+    "AnthropicStreamingBackend",
     "AsyncAnthropicBackend",
+    "AsyncAnthropicStreamingBackend",
     "AsyncLLMBackend",
     "AsyncOpenAIBackend",
+    "AsyncOpenAIStreamingBackend",
     "BackendRouter",
     "CacheControl",
     "CachePolicy",
@@ -40,6 +48,7 @@ __all__ = [
     "NativeToolBackend",
     "NativeToolProbeResult",
     "OpenAIBackend",
+    "OpenAIStreamingBackend",
     "ResilientBackend",
     "RoutingLLMBackend",
     "SimpleRouter",
@@ -52,9 +61,12 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "AnthropicBackend": "looplet.backends.anthropic",
+        "AnthropicStreamingBackend": "looplet.backends.anthropic_stream",
         "AsyncAnthropicBackend": "looplet.backends.anthropic",
+        "AsyncAnthropicStreamingBackend": "looplet.backends.anthropic_stream",
         "AsyncLLMBackend": "looplet.core.protocols",
         "AsyncOpenAIBackend": "looplet.backends.openai",
+        "AsyncOpenAIStreamingBackend": "looplet.backends.openai_stream",
         "BackendRouter": "looplet.backends.router",
         "CacheControl": "looplet.backends.cache",
         "CachePolicy": "looplet.backends.cache",
@@ -66,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
         "NativeToolBackend": "looplet.core.protocols",
         "NativeToolProbeResult": "looplet.backends.probe",
         "OpenAIBackend": "looplet.backends.openai",
+        "OpenAIStreamingBackend": "looplet.backends.openai_stream",
         "ResilientBackend": "looplet.backends.resilient",
         "RoutingLLMBackend": "looplet.backends.routing",
         "SimpleRouter": "looplet.backends.routing",

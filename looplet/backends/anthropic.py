@@ -70,10 +70,22 @@ ANTHROPIC = Provider(
     load=_sdk,
     address_hint="it ends before /v1",
     token_variable="ANTHROPIC_AUTH_TOKEN",  # noqa: S106  # the name of a variable
+    statuses={
+        "invalid_request_error": 400,
+        "authentication_error": 401,
+        "billing_error": 402,
+        "permission_error": 403,
+        "not_found_error": 404,
+        "request_too_large": 413,
+        "rate_limit_error": 429,
+        "api_error": 500,
+        "timeout_error": 504,
+        "overloaded_error": 529,
+    },
 )
 
 
-class _AnthropicMessages(ProviderBackend):
+class AnthropicMessages(ProviderBackend):
     """How the Messages API asks and answers."""
 
     provider = ANTHROPIC
@@ -137,7 +149,7 @@ class _AnthropicMessages(ProviderBackend):
         return blocks
 
 
-class AnthropicBackend(_AnthropicMessages, SyncProviderBackend):
+class AnthropicBackend(AnthropicMessages, SyncProviderBackend):
     """A model behind any server that speaks Anthropic's Messages API.
 
     ``client`` is an ``anthropic.Anthropic`` of your own, for timeouts or proxies; without one,
@@ -182,7 +194,7 @@ class AnthropicBackend(_AnthropicMessages, SyncProviderBackend):
         return self._ask(self._begin("generate_with_tools", prompt, asked))
 
 
-class AsyncAnthropicBackend(_AnthropicMessages, AsyncProviderBackend):
+class AsyncAnthropicBackend(AnthropicMessages, AsyncProviderBackend):
     """``AnthropicBackend`` for async code; ``client`` is an ``anthropic.AsyncAnthropic``.
 
     Tasks may share a backend; each sees the usage of its own calls. The client belongs to the

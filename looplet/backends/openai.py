@@ -90,7 +90,7 @@ KEYWORDS: Mapping[Api, frozenset[str]] = {
 """What a call may carry beside ``tools``, by API."""
 
 
-class _OpenAIChat(ProviderBackend):
+class OpenAIChat(ProviderBackend):
     """How OpenAI's APIs ask and answer: Chat Completions, and Responses where asked for."""
 
     provider = OPENAI
@@ -232,7 +232,7 @@ class _OpenAIChat(ProviderBackend):
         return blocks
 
 
-class OpenAIBackend(_OpenAIChat, SyncProviderBackend):
+class OpenAIBackend(OpenAIChat, SyncProviderBackend):
     """A model behind any server that speaks OpenAI's Chat Completions, or its Responses API.
 
     ``client`` is an ``openai.OpenAI`` of your own, for timeouts, proxies or Azure; without one,
@@ -279,7 +279,7 @@ class OpenAIBackend(_OpenAIChat, SyncProviderBackend):
         return self._ask(self._begin("generate_with_tools", prompt, asked))
 
 
-class AsyncOpenAIBackend(_OpenAIChat, AsyncProviderBackend):
+class AsyncOpenAIBackend(OpenAIChat, AsyncProviderBackend):
     """``OpenAIBackend`` for async code; ``client`` is an ``openai.AsyncOpenAI``.
 
     Tasks may share a backend; each sees the usage of its own calls. The client belongs to the

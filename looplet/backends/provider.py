@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import JSONDecodeError
 from types import ModuleType
 from typing import Any, ClassVar
 
-from looplet.backends.answers import provider_words, retry_after, status_words
+from looplet.backends.answers import (
+    field_of,
+    provider_words,
+    retry_after,
+    status_words,
+    typed_field,
+)
 from looplet.core.backend import Block
 from looplet.core.lastcall import LastCall
 from looplet.core.messages import Method, ModelRequest
@@ -50,6 +57,8 @@ class Provider:
     """How its addresses end."""
     token_variable: str | None = None
     """A variable that the SDK reads where there is no key."""
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """The HTTP status that each type of error stands for, where an error comes without one."""
 
     def variable(self, what: str) -> str:
         """The environment variable of that kind: ``KEY``, ``URL`` or ``MODEL``."""
@@ -97,11 +106,27 @@ class Provider:
         return getattr(sdk, kind)(base_url=url, api_key=key, max_retries=0)
 
     def failures(self) -> tuple[type[Exception], ...]:
-        """What a call may raise that is translated: the SDK's errors, a body that is no JSON."""
+        """What a call may raise that is translated: errors of the SDK, of HTTP, of JSON."""
         sdk = self.sdk()
-        return (JSONDecodeError, UnicodeDecodeError) + (
-            (getattr(sdk, self.root_error),) if sdk else ()
+        return (
+            JSONDecodeError,
+            UnicodeDecodeError,
+            *http_errors("RequestError"),
+            *((getattr(sdk, self.root_error),) if sdk else ()),
         )
+
+    def status_told(self, error: object) -> int | None:
+        """The HTTP status that an error's own words stand for, if they tell it.
+
+        >>> provider = Provider(name="P", root_error="E", default_model="m", load=lambda: os,
+        ...                     address_hint="", statuses={"overloaded_error": 529})
+        >>> provider.status_told({"code": 502}), provider.status_told({"type": "overloaded_error"})
+        (502, 529)
+        """
+        code = field_of(error, "code")
+        if isinstance(code, int) and 400 <= code <= 599:  # noqa: PLR2004  # HTTP
+            return code
+        return self.statuses.get(typed_field(error, "type", str) or "")
 
     def _has_token(self) -> bool:
         return self.token_variable is not None and bool(os.environ.get(self.token_variable))
@@ -166,14 +191,17 @@ class ProviderBackend(ABC):
         return method in {"generate", "generate_with_tools"} and keyword in self.keywords
 
     def _begin(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> ModelRequest:
+        self._check(method, keywords)
+        self._last.clear()
+        return request_of(method, prompt, keywords)
+
+    def _check(self, method: str, keywords: Mapping[str, Any]) -> None:
         unknown = sorted(key for key in keywords if not self.takes(method, key))
         if unknown:
             raise TypeError(
                 f"{type(self).__name__}.{method}() does not take {', '.join(unknown)}; "
                 "what a server takes beyond its keywords goes into extra_body={...}"
             )
-        self._last.clear()
-        return request_of(method, prompt, keywords)
 
     @abstractmethod
     def _body(self, request: ModelRequest) -> dict[str, Any]:
@@ -210,7 +238,7 @@ class ProviderBackend(ABC):
             warnings.warn(
                 f"model {self.model!r} takes no temperature of {body.get(name, extra.get(name))}; "
                 "it is left out, and the model's own stands",
-                stacklevel=4,
+                stacklevel=5,
             )
         self._refused |= {name}
 
@@ -218,14 +246,14 @@ class ProviderBackend(ABC):
         """A client's exception as ours; text and type say what to do next."""
         sdk: Any = self.provider.sdk()
         url, name = self.base_url, self.provider.name
-        if sdk is None or not isinstance(error, getattr(sdk, self.provider.root_error)):
+        if isinstance(error, ValueError):
             return BackendRefused(f"{url} answered with what is no JSON: {error}")
-        if isinstance(error, sdk.APITimeoutError):
+        if self._is_timeout(error):
             return BackendTimeout(
                 f"{url} did not answer in time; ask for less (max_tokens), or pass a client with "
                 f"a longer timeout: {name}Backend({name}(timeout=seconds))"
             )
-        if isinstance(error, sdk.APIConnectionError):
+        if self._is_lost_connection(error):
             return BackendUnreachable(
                 f"no answer from {url}: {error.__cause__ or error}. Check that the server is "
                 f"running, and base_url= or {self.provider.variable('URL')}"
@@ -233,6 +261,17 @@ class ProviderBackend(ABC):
         if isinstance(error, sdk.APIStatusError):
             return self._refusal(error)
         return BackendError(f"{url} could not be asked: {error}")
+
+    def _is_timeout(self, error: Exception) -> bool:
+        return isinstance(error, self._sdk_errors("APITimeoutError", "TimeoutException"))
+
+    def _is_lost_connection(self, error: Exception) -> bool:
+        return isinstance(error, self._sdk_errors("APIConnectionError", "RequestError"))
+
+    def _sdk_errors(self, ours: str, below: str) -> tuple[type[Exception], ...]:
+        """The SDK's errors of a kind, and those of its HTTP library, which streams let through."""
+        sdk = self.provider.sdk()
+        return http_errors(below) + ((getattr(sdk, ours),) if sdk else ())
 
     def _refusal(self, error: Any) -> BackendRefused:
         status = error.status_code
@@ -251,9 +290,8 @@ class ProviderBackend(ABC):
             said = provider_words(None, str(answer), limit=200)
             hint = f"check the address ({self.provider.address_hint})"
             return BackendRefused(f"{url} answered without {lacks}; {hint}. It said: {said}")
-        code = error.get("code") if isinstance(error, Mapping) else getattr(error, "code", None)
-        status = code if isinstance(code, int) and 400 <= code <= 599 else None  # noqa: PLR2004  # HTTP
         said = provider_words(error, str(error))
+        status = self.provider.status_told(error)
         return BackendRefused(f"{url} answered with an error: {said}", status=status)
 
 
@@ -265,14 +303,16 @@ class SyncProviderBackend(ProviderBackend):
         self._client.close()
 
     def _ask(self, request: ModelRequest) -> list[Block]:
+        return self._read(self._answer(request))
+
+    def _answer(self, request: ModelRequest) -> Any:
+        """What the SDK's call gives, asked again as long as the request can be put otherwise."""
         while True:
             body = self._body(request)
             try:
-                answer = self._send(body)
+                return self._send(body)
             except self._failures as error:
                 self._meet(error, body)
-            else:
-                return self._read(answer)
 
 
 class AsyncProviderBackend(ProviderBackend):
@@ -283,14 +323,27 @@ class AsyncProviderBackend(ProviderBackend):
         await self._client.close()
 
     async def _ask(self, request: ModelRequest) -> list[Block]:
+        return self._read(await self._answer(request))
+
+    async def _answer(self, request: ModelRequest) -> Any:
+        """What the SDK's call gives, asked again as long as the request can be put otherwise."""
         while True:
             body = self._body(request)
             try:
-                answer = await self._send(body)
+                return await self._send(body)
             except self._failures as error:
                 self._meet(error, body)
-            else:
-                return self._read(answer)
+
+
+def http_errors(name: str) -> tuple[type[Exception], ...]:
+    """The errors of that name in the HTTP libraries that an SDK may stand on, as far as loaded.
+
+    >>> all(issubclass(error, Exception) for error in http_errors("RequestError"))
+    True
+    """
+    # Which one it is depends on the SDK's version; whatever was raised is of one that is loaded.
+    loaded = (sys.modules.get(library) for library in ("httpx2", "httpx"))
+    return tuple(getattr(library, name) for library in loaded if library is not None)
 
 
 def error_in(body: object) -> object:

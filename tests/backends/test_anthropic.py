@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from typing import ClassVar
 
 import anthropic
 import pytest
 
 from looplet import LoopConfig, tool, tools_from
-from looplet.backends import AnthropicBackend, AsyncAnthropicBackend
+from looplet.backends import (
+    AnthropicBackend,
+    AnthropicStreamingBackend,
+    AsyncAnthropicBackend,
+    AsyncAnthropicStreamingBackend,
+)
 from looplet.core.backend import is_async, takes
 from looplet.core.failures import is_overflow, is_permanent
 from looplet.core.messages import CallRequest, ChatMessage
@@ -33,6 +39,7 @@ USE = {"type": "tool_use", "id": "toolu_1", "name": "price", "input": {"fruit": 
 class Sync:
     """One call after the other, in this thread."""
 
+    also_sent: ClassVar = {}
     backend, client = AnthropicBackend, anthropic.Anthropic
 
     def __init__(self, url, *, timeout=None, **keywords):
@@ -79,7 +86,29 @@ class Async(Sync):
         self._runner.close()
 
 
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
+class Streaming(Sync):
+    """The same calls, each told piece by piece on its way."""
+
+    backend = AnthropicStreamingBackend
+    also_sent: ClassVar = {"stream": True}
+
+
+class AsyncStreaming(Async):
+    """Both."""
+
+    backend = AsyncAnthropicStreamingBackend
+    also_sent = Streaming.also_sent
+
+
+KINDS = {
+    "sync": Sync,
+    "async": Async,
+    "streaming": Streaming,
+    "async-streaming": AsyncStreaming,
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
 def connect(request, server):
     made = []
 
@@ -100,7 +129,8 @@ def error_body(text, kind="invalid_request_error"):
 
 
 def test_a_prompt_is_sent_as_one_user_message_beside_the_system_prompt(connect, server):
-    assert connect().ask("How much?", system_prompt="Be brief.", temperature=0.5) == "ok"
+    llm = connect()
+    assert llm.ask("How much?", system_prompt="Be brief.", temperature=0.5) == "ok"
     assert server.bodies == [
         {
             "model": "m",
@@ -108,6 +138,7 @@ def test_a_prompt_is_sent_as_one_user_message_beside_the_system_prompt(connect, 
             "messages": [{"role": "user", "content": "How much?"}],
             "temperature": 0.5,
             "max_tokens": 2000,
+            **llm.also_sent,
         }
     ]
 

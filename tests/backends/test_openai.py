@@ -7,11 +7,17 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import openai
 import pytest
 
-from looplet.backends import AsyncOpenAIBackend, OpenAIBackend
+from looplet.backends import (
+    AsyncOpenAIBackend,
+    AsyncOpenAIStreamingBackend,
+    OpenAIBackend,
+    OpenAIStreamingBackend,
+)
 from looplet.core.backend import is_async, takes
 from looplet.core.failures import is_overflow
 from looplet.core.messages import CallRequest, ChatMessage
@@ -34,6 +40,7 @@ TOOL = {
 class Sync:
     """One call after the other, in this thread."""
 
+    also_sent: ClassVar = {}
     backend, client = OpenAIBackend, openai.OpenAI
 
     def __init__(self, url, **keywords):
@@ -80,7 +87,29 @@ class Async(Sync):
         self._runner.close()
 
 
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
+class Streaming(Sync):
+    """The same calls, each told piece by piece on its way."""
+
+    backend = OpenAIStreamingBackend
+    also_sent: ClassVar = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+class AsyncStreaming(Async):
+    """Both."""
+
+    backend = AsyncOpenAIStreamingBackend
+    also_sent = Streaming.also_sent
+
+
+KINDS = {
+    "sync": Sync,
+    "async": Async,
+    "streaming": Streaming,
+    "async-streaming": AsyncStreaming,
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
 def kind(request):
     return request.param
 
@@ -106,7 +135,8 @@ def error_body(message, **fields):
 
 
 def test_a_prompt_is_sent_as_one_user_message_after_the_system_prompt(connect, server):
-    assert connect().ask("How much?", system_prompt="Be brief.", temperature=0.5) == "ok"
+    llm = connect()
+    assert llm.ask("How much?", system_prompt="Be brief.", temperature=0.5) == "ok"
     assert server.bodies == [
         {
             "model": "m",
@@ -116,6 +146,7 @@ def test_a_prompt_is_sent_as_one_user_message_after_the_system_prompt(connect, s
             ],
             "temperature": 0.5,
             "max_tokens": 2000,
+            **llm.also_sent,
         }
     ]
     assert server.headers[0]["Authorization"] == "Bearer k"
