@@ -150,19 +150,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def handle(self):
+        with contextlib.suppress(ConnectionError):  # the client did not wait
+            super().handle()
+
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.chat.bodies.append(body)
         self.chat.headers.append(self.headers)
         answer = self.chat.answer({**body, "path": self.path})
-        with contextlib.suppress(ConnectionError):  # the client did not wait
-            if answer.events is not None:
-                self._stream(answer)
-            elif body.get("stream") and answer.status == 200 and events_of(answer.body):
-                raw = b"".join(map(sse, events_of(answer.body)))
-                self._send(replace(answer, body=raw, content_type=EVENTS))
-            else:
-                self._send(answer)
+        if answer.events is not None:
+            self._stream(answer)
+        elif body.get("stream") and answer.status == 200 and events_of(answer.body):
+            raw = b"".join(map(sse, events_of(answer.body)))
+            self._send(replace(answer, body=raw, content_type=EVENTS))
+        else:
+            self._send(answer)
 
     def _send(self, answer):
         if answer.wait is not None:
