@@ -29,6 +29,7 @@ ASKED_FOR = (
     "purpose",
     "cancel_token",
     "cache_breakpoints",
+    "on_chunk",
 )
 """Keywords that looplet passes on only to a backend that takes them."""
 
@@ -159,7 +160,10 @@ class AsyncRecordingBackend(_Records, AsyncWrapper):
 
 
 class _Replays(Wrapper):
-    """What both replaying backends do; the wrapped backend tells its shape and is never asked."""
+    """What both replaying backends do; the wrapped backend tells its shape and is never asked.
+
+    A recording holds whole replies, so a listener is told each reply's text in one piece.
+    """
 
     own_keywords = frozenset({"scope"})
 
@@ -183,7 +187,11 @@ class _Replays(Wrapper):
         request = request_of(method, prompt, keywords)
         answer = self._player.play(lane, request, model=model_of(self.inner))
         self._last.set(answer.outcome)
-        return answer.give()
+        reply = answer.give()
+        tell = keywords.get("on_chunk")
+        if tell is not None:
+            tell(_text_in(reply))
+        return reply
 
 
 class ReplayBackend(_Replays, SyncWrapper):
@@ -200,6 +208,12 @@ class AsyncReplayBackend(_Replays, AsyncWrapper):
     async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         """Replay one call."""
         return self._play(method, prompt, keywords)
+
+
+def _text_in(reply: Reply) -> str:
+    if isinstance(reply, str):
+        return reply
+    return "".join(block["text"] for block in reply if block.get("type") == "text")
 
 
 def _keywords_of(backend: object, method: str, asked: Asked) -> dict[str, JSON]:

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from looplet.backends import (
+    AsyncOpenAIStreamingBackend,
     BackendRouter,
     CostTracker,
     FallbackRouter,
     ModelProfile,
+    OpenAIStreamingBackend,
     ResilientBackend,
     RoutingLLMBackend,
     SimpleRouter,
@@ -25,6 +27,8 @@ from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import ChatMessage
 from looplet.core.scoped import scoped
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper
+from looplet.trajectory.recording import AsyncRecordingLLMBackend, RecordingLLMBackend
+from tests.streams import chat_chunks
 
 
 def resilient(llm):
@@ -41,6 +45,10 @@ def fallback(llm):
 
 def plain(llm):
     return AsyncWrapper(llm) if is_async(llm) else SyncWrapper(llm)
+
+
+def recording(llm):
+    return AsyncRecordingLLMBackend(llm) if is_async(llm) else RecordingLLMBackend(llm)
 
 
 WRAPPERS = {
@@ -123,7 +131,7 @@ def kinds(request):
     return request.param
 
 
-def ask(llm, prompt="hi", *, method="generate", **keywords):
+def ask(llm, prompt="hi", *, method="generate", run=asyncio.run, **keywords):
     """The reply, and what whoever asked reads afterwards."""
 
     async def awaited(answer):
@@ -131,7 +139,7 @@ def ask(llm, prompt="hi", *, method="generate", **keywords):
 
     answer = getattr(llm, method)(prompt, **keywords)
     if inspect.isawaitable(answer):
-        return asyncio.run(awaited(answer))
+        return run(awaited(answer))
     return answer, getattr(llm, "last_usage", None), getattr(llm, "last_stop_reason", None)
 
 
@@ -143,6 +151,7 @@ KEYWORDS = {
     "cancel_token": CancelToken(),
     "cache_breakpoints": [("system", "0" * 64, "ephemeral")],
     "scope": "tool:search",
+    "on_chunk": [].append,
     "seed": 4,
     "whatever_comes": {"later": True},
 }
@@ -161,8 +170,63 @@ def test_every_keyword_is_forwarded(wrap, kinds, method):
 def test_a_wrapper_takes_what_the_wrapped_backend_takes(wrap, kinds, method):
     for inner in (kinds[0](), kinds[1]()):
         wrapped = wrap(inner)
-        for keyword in ("max_tokens", "messages", "scope", "seed", "cache_breakpoints"):
+        for keyword in (
+            "max_tokens",
+            "messages",
+            "scope",
+            "seed",
+            "cache_breakpoints",
+            "on_chunk",
+        ):
             assert takes(wrapped, method, keyword) == takes(inner, method, keyword)
+
+
+@pytest.fixture
+def run():
+    """Runs what is awaited, on one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture(params=[OpenAIStreamingBackend, AsyncOpenAIStreamingBackend], ids=["sync", "async"])
+def streaming(request, server, run):
+    """A backend that streams, from a real server."""
+    llm = request.param(base_url=server.url, api_key="k", model="m")
+    yield llm
+    if is_async(llm):
+        run(llm.close())
+    else:
+        llm.close()
+
+
+OF_OTHER_ROOMS = {"recording": recording, "scoped": lambda llm: scoped(llm, "tool:search")}
+EVERY = WRAPPERS | OF_OTHER_ROOMS
+
+
+@pytest.mark.parametrize("wrap", EVERY.values(), ids=EVERY.keys())
+@pytest.mark.parametrize("method", ["generate", "generate_with_tools"])
+def test_pieces_of_a_streamed_reply_are_told_through_every_wrapper(
+    wrap, streaming, server, completion, method, run
+):
+    server.says(completion("A pear is 0.55."))
+    told, llm = [], wrap(streaming)
+    assert takes(llm, method, "on_chunk")
+    tools = {"tools": []} if method == "generate_with_tools" else {}
+    reply, usage, reason = ask(llm, method=method, run=run, on_chunk=told.append, **tools)
+    assert "".join(told) == (reply if method == "generate" else reply[0]["text"])
+    assert len(told) == 5
+    assert (usage, reason) == ({"input_tokens": 7, "output_tokens": 3}, "end_turn")
+
+
+def test_a_wrapper_that_asks_again_tells_the_pieces_of_each_attempt(
+    streaming, server, completion, Answer, run
+):
+    events = chat_chunks(completion("A pear is 0.55."))
+    server.says(Answer(events=events[:3]), completion("A pear is 0.55."))
+    told = []
+    llm = ResilientBackend(streaming, sleep=lambda _: None)
+    assert ask(llm, run=run, on_chunk=told.append)[0] == "A pear is 0.55."
+    assert "".join(told) == "A pear" + "A pear is 0.55."
 
 
 def test_a_backend_of_the_plain_protocol_gets_no_keyword_that_it_does_not_take(wrap, kinds):

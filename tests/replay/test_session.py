@@ -194,3 +194,61 @@ def test_a_wrapper_has_what_the_wrapped_backend_has(path, model):
         assert llm.model == "scripted-1"
         assert not hasattr(llm, "generate_with_tools")
         assert not hasattr(llm, "no_such_thing")
+
+
+def pieces_of(model):
+    """A model that tells its reply letter by letter."""
+
+    class Typing(type(model)):
+        if is_async(model):
+
+            async def generate(self, prompt, *, on_chunk=None, **keywords):
+                return spoken(await super().generate(prompt, **keywords), on_chunk)
+
+        else:
+
+            def generate(self, prompt, *, on_chunk=None, **keywords):
+                return spoken(super().generate(prompt, **keywords), on_chunk)
+
+    def spoken(reply, on_chunk):
+        for letter in reply:
+            on_chunk(letter)
+        return reply
+
+    model.__class__ = Typing
+    return model
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_pieces_are_told_while_recording_and_a_replay_tells_the_reply_in_one(
+    path, kind, model, async_model
+):
+    def ask(llm):
+        told = []
+        assert takes(llm, "generate", "on_chunk")
+        answer = llm.generate("a", on_chunk=told.append)
+        return (asyncio.run(answer) if kind == "async" else answer), told
+
+    live = pieces_of(async_model("pear") if kind == "async" else model("pear"))
+    with use_cassette(path, record_mode="once") as cassette:
+        assert ask(cassette.wrap_llm(live)) == ("pear", ["p", "e", "a", "r"])
+    with use_cassette(path) as cassette:
+        assert ask(cassette.wrap_llm(None, async_=kind == "async")) == ("pear", ["pear"])
+
+
+def test_a_replay_of_blocks_tells_their_text(path, tool_model):
+    text = {"type": "text", "text": "I look."}
+    with use_cassette(path, record_mode="once") as cassette:
+        cassette.wrap_llm(tool_model([text, *BLOCKS])).generate_with_tools("a", tools=TOOLS)
+    told = []
+    with use_cassette(path) as cassette:
+        llm = cassette.wrap_llm(None)
+        reply = llm.generate_with_tools("a", tools=TOOLS, on_chunk=told.append)
+    assert (reply, told) == ([text, *BLOCKS], ["I look."])
+
+
+def test_a_replay_of_a_backend_that_did_not_stream_takes_no_listener(path, model):
+    with use_cassette(path, record_mode="once") as cassette:
+        cassette.wrap_llm(model("one")).generate("a")
+    with use_cassette(path) as cassette:
+        assert not takes(cassette.wrap_llm(None), "generate", "on_chunk")
