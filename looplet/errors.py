@@ -7,7 +7,7 @@
     ├── ToolValidationError      (ValueError)    a tool refuses its arguments
     ├── RunCancelled                             a cancel token was set
     ├── BackendError             (RuntimeError)  a provider could not be asked
-    │   ├── BackendUnreachable   (ConnectionError)  nobody answers at that address
+    │   ├── BackendUnreachable   (ConnectionError)  nobody answers there, or a reply broke off
     │   ├── BackendTimeout       (TimeoutError)  no answer in the time allowed
     │   ├── BackendRefused                        the provider answered with an error status
     │   ├── RetryExhausted                        every attempt at a call failed
@@ -73,7 +73,7 @@ class BackendError(LoopletError, RuntimeError):
 
 
 class BackendUnreachable(BackendError, ConnectionError):
-    """Nobody answers at the backend's address."""
+    """Nobody answers at the backend's address, or the line broke off in the middle of a reply."""
 
 
 class BackendTimeout(BackendError, TimeoutError):

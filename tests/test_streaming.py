@@ -10,7 +10,19 @@ import sys
 
 import pytest
 
-from looplet import CancelToken, Deny, EventPayload, LifecycleEvent, LoopConfig, tool, tools_from
+from looplet import (
+    AnthropicStreamingBackend,
+    AsyncAnthropicStreamingBackend,
+    AsyncOpenAIStreamingBackend,
+    CancelToken,
+    Deny,
+    EventPayload,
+    LifecycleEvent,
+    LoopConfig,
+    OpenAIStreamingBackend,
+    tool,
+    tools_from,
+)
 from looplet.streaming import (
     CallbackEmitter,
     CompositeEmitter,
@@ -24,6 +36,8 @@ from looplet.streaming import (
     ToolResultEvent,
 )
 from tests.drivers import DRIVERS
+from tests.servers import Answer, completion, message
+from tests.streams import events_of, in_threes
 
 
 @tool(concurrent_safe=True)
@@ -354,3 +368,101 @@ def test_an_async_hook_at_pieces_is_awaited_when_the_reply_is_whole(drive):
 
     drive(typing(drive, DONE), tools=shop(), hooks=[Slow()])
     assert "".join(seen) == DONE
+
+
+# --- a backend that streams, from a real server
+
+
+BACKENDS = {
+    "openai": (OpenAIStreamingBackend, AsyncOpenAIStreamingBackend, completion, "url"),
+    "anthropic": (AnthropicStreamingBackend, AsyncAnthropicStreamingBackend, message, "root"),
+}
+
+
+@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
+def provider(request):
+    return request.param
+
+
+def connected(drive, provider, server):
+    """A streaming backend for that driver, and a hook that closes it where the run ends."""
+    sync, awaited, _, url = provider
+    is_awaited = drive is DRIVERS["async"]
+    llm = (awaited if is_awaited else sync)(base_url=getattr(server, url), api_key="k", model="m")
+
+    async def close(*args):
+        await llm.close()
+
+    return llm, hook(on_loop_end=close if is_awaited else lambda *args: llm.close())
+
+
+def chunks_of(kept):
+    return [(event.step_num, event.attempt, event.text) for event in kept.of(LLMChunkEvent)]
+
+
+def test_pieces_from_a_server_are_told_in_a_run_of_text(drive, provider, server):
+    said = provider[2]
+    server.says(said(APPLE), said(DONE))
+    kept = Kept()
+    llm, closes = connected(drive, provider, server)
+    ran = drive(llm, tools=shop(), hooks=[closes], stream=CallbackEmitter(kept.emit))
+    assert (ran.error, ran.tools, ran.stop_reason) == (None, ["price", "done"], "done")
+    expected = [(n, 1, t) for n, text in ((1, APPLE), (2, DONE)) for t in in_threes(text)]
+    assert chunks_of(kept) == expected
+    assert ran.steps[0].usage.input_tokens == 7
+
+
+def test_pieces_from_a_server_are_told_in_a_run_of_native_calls(drive, provider, server):
+    said = provider[2]
+    use = ("c1", "price", {"fruit": "pear"})
+    if said is completion:
+        reply = completion("I look.", calls=[(*use[:2], json.dumps(use[2]))])
+    else:
+        reply = message(
+            "I look.", dict(zip(("id", "name", "input"), use, strict=True), type="tool_use")
+        )
+    server.says(reply, said("Done."))
+    kept = Kept()
+    llm, closes = connected(drive, provider, server)
+    ran = drive(
+        llm,
+        tools=shop(),
+        hooks=[closes],
+        stream=CallbackEmitter(kept.emit),
+        config=LoopConfig(use_native_tools=True, max_steps=1),
+    )
+    assert (ran.error, ran.tools) == (None, ["price"])
+    assert ran.steps[0].tool_result.data == {"fruit": "pear", "euro": 0.55}
+    assert chunks_of(kept) == [(1, 1, piece) for piece in in_threes("I look.")]
+
+
+def test_a_stream_that_broke_off_is_asked_again_and_told_as_the_next_attempt(
+    drive, provider, server, clock
+):
+    said = provider[2]
+    broken = Answer(events=events_of(said(DONE))[:5])
+    server.says(broken, said(DONE))
+    kept = Kept()
+    llm, closes = connected(drive, provider, server)
+    config = LoopConfig(runtime=clock.runtime)
+    ran = drive(llm, tools=shop(), hooks=[closes], stream=kept, config=config)
+    assert (ran.error, ran.stop_reason) == (None, "done")
+    told = {n: "".join(t for _, attempt, t in chunks_of(kept) if attempt == n) for n in (1, 2)}
+    assert DONE.startswith(told[1])
+    assert told[1] != DONE
+    assert told[2] == DONE
+    assert len(server.bodies) == 2
+
+
+def test_a_stream_that_always_breaks_off_ends_the_run_and_is_no_step(
+    drive, provider, server, clock
+):
+    said = provider[2]
+    server.says(Answer(events=events_of(said(DONE))[:5]))
+    llm, closes = connected(drive, provider, server)
+    ran = drive(
+        llm, tools=shop(), hooks=[closes], stream=Kept(), config=LoopConfig(runtime=clock.runtime)
+    )
+    assert (ran.stop_reason, len(server.bodies)) == ("llm_error", 3)
+    assert "before it was whole" in ran.steps[-1].tool_result.error
+    assert ran.tools != ["done"]
