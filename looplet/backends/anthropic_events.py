@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from looplet.backends.answers import field_of, parse_arguments, typed_field
-from looplet.backends.anthropic_messages import plain_block
+from looplet.backends.answers import field_of, parse_arguments, plain_block, typed_field
 from looplet.core.backend import Block
 
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}

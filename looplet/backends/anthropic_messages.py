@@ -119,13 +119,6 @@ def outcome_of(message: object) -> CallOutcome:
     )
 
 
-def plain_block(block: Any) -> Block:
-    """A block of a reply as JSON, whether it is one already or an object of the SDK."""
-    to_dict = getattr(block, "to_dict", None)  # an object of the SDK
-    given = to_dict(mode="json") if callable(to_dict) else block
-    return dict(given) if isinstance(given, Mapping) else {"type": "unknown", "value": given}
-
-
 def refused_parameter(error: object) -> str | None:
     """The parameter that an error says the model does not take, if that is the error.
 
