@@ -1,0 +1,77 @@
+"""Every page under ``docs/``: its snippets run, its outputs are right, its links lead on."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs import fruit_model
+from tests.pages import RUN, blocks_of, run_page
+
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
+NOT_RUN = {
+    ("docs/recordings.md", "make record"): "installs a model and records for minutes",
+}
+"""Blocks that are marked ``no-run``: page and first line, and why."""
+UNLABELLED = ["docs/architecture.md"]
+"""The pages of blocks without a language: a drawing."""
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def read(page):
+    return (ROOT / page).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_does_what_it_says(page, server, tmp_path, monkeypatch):
+    for package in ("pyarrow", "scipy", "mcp", "openai", "anthropic"):
+        pytest.importorskip(package, reason=f"the pages need {package}")
+    server.answer = fruit_model.answer
+    environment = {
+        "OPENAI_BASE_URL": server.url,
+        "OPENAI_API_KEY": "not-checked-locally",
+        "OPENAI_MODEL": "m",
+        "ANTHROPIC_BASE_URL": server.root,
+        "ANTHROPIC_API_KEY": "not-checked-locally",
+        "ANTHROPIC_MODEL": "m",
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "page"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    run_page(read(page), name=str(ROOT / page), folder=folder, environment=environment)
+
+
+def test_what_is_not_run_is_listed_with_its_reason():
+    found = {
+        (page, block.head)
+        for page in PAGES
+        for block in blocks_of(read(page))
+        if block.language in RUN and not block.is_run
+    }
+    assert found == set(NOT_RUN)
+
+
+def test_every_block_says_what_it_is():
+    found = [page for page in PAGES for block in blocks_of(read(page)) if not block.language]
+    assert found == UNLABELLED
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_links_lead_somewhere(page):
+    prose = re.sub(r"`[^`\n]*`", "", re.sub(r"(?s)```.*?\n```", "", read(page)))
+    links = [link for link in LINK.findall(prose) if "://" not in link]
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    assert missing == []
+
+
+def test_the_map_names_every_page():
+    linked = {link for link in LINK.findall(read("docs/README.md")) if "://" not in link}
+    assert {f"docs/{link}" for link in linked} >= set(PAGES) - {"docs/README.md"}
