@@ -18,7 +18,7 @@ NOT_RUN = {
 """Blocks that are marked ``no-run``: page and first line, and why."""
 UNLABELLED = ["docs/architecture.md"]
 """The pages of blocks without a language: a drawing."""
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(#[^)]*)?\)")
 
 
 def read(page):
@@ -66,12 +66,27 @@ def test_every_block_says_what_it_is():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_links_lead_somewhere(page):
-    prose = re.sub(r"`[^`\n]*`", "", re.sub(r"(?s)```.*?\n```", "", read(page)))
-    links = [link for link in LINK.findall(prose) if "://" not in link]
-    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    place = ROOT / page
+    missing = []
+    for link, anchor in LINK.findall(prose_of(read(page))):
+        target = place.parent / link if link else place
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor[1:] not in anchors_of(target)):
+            missing.append(link + anchor)
     assert missing == []
 
 
+def prose_of(page):
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"(?s)```.*?\n```", "", page))
+
+
+def anchors_of(page):
+    """What a heading is called in a link, as GitHub does it."""
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?s)```.*?\n```", "", page.read_text("utf-8")))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_the_map_names_every_page():
-    linked = {link for link in LINK.findall(read("docs/README.md")) if "://" not in link}
+    linked = {link for link, _ in LINK.findall(read("docs/README.md"))}
     assert {f"docs/{link}" for link in linked} >= set(PAGES) - {"docs/README.md"}
