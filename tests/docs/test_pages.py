@@ -18,6 +18,7 @@ NOT_RUN = {
 """Blocks that are marked ``no-run``: page and first line, and why."""
 UNLABELLED = ["docs/architecture.md"]
 """The pages of blocks without a language: a drawing."""
+WIDTH = 100
 LINK = re.compile(r"\]\(([^)#\s]*)(#[^)]*)?\)")
 
 
@@ -62,6 +63,13 @@ def test_what_is_not_run_is_listed_with_its_reason():
 def test_every_block_says_what_it_is():
     found = [page for page in PAGES for block in blocks_of(read(page)) if not block.language]
     assert found == UNLABELLED
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_code_is_as_wide_as_ours(page):
+    blocks = (block for block in blocks_of(read(page)) if block.language == "python")
+    wide = [line for block in blocks for line in block.text.splitlines() if len(line) > WIDTH]
+    assert wide == []
 
 
 @pytest.mark.parametrize("page", PAGES)
