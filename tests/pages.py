@@ -213,11 +213,12 @@ class _PageRun:
         guard = self.folder.parent / "guard"
         guard.mkdir(exist_ok=True)
         (guard / "sitecustomize.py").write_text(_NO_NETWORK, encoding="utf-8")
+        modules = os.pathsep.join(filter(None, [str(guard), os.environ.get("PYTHONPATH")]))
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             text=True, encoding="utf-8", cwd=self.folder, check=False, timeout=100,
-            env={**os.environ, **self.environment, "PATH": path, "PYTHONPATH": str(guard)},
+            env={**os.environ, **self.environment, "PATH": path, "PYTHONPATH": modules},
         )  # fmt: skip
         if ran.returncode:
             ended = f"{command.strip()!r} ended with {ran.returncode}"
