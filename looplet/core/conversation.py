@@ -70,6 +70,53 @@ class Conversation:
         self.messages = list(messages)
         self._counted = self._chars = 0
 
+    def find_compaction_boundaries(self) -> list[int]:
+        """Places where turns begin, so that a cut there parts no call from its answer.
+
+        >>> roles = (MessageRole.USER, MessageRole.ASSISTANT, MessageRole.TOOL, MessageRole.USER)
+        >>> Conversation(Message(role, "") for role in roles).find_compaction_boundaries()
+        [0, 3]
+        """
+        answered = [True, *(each.role is MessageRole.TOOL for each in self.messages)]
+        return [
+            place
+            for place, message in enumerate(self.messages)
+            if answered[place] and message.role is not MessageRole.TOOL
+        ]
+
+    def truncate(self, keep: int) -> int:
+        """Keep the newest ``keep`` messages, and those before them in the same turn.
+
+        Returns how many were dropped.
+        """
+        start = self._turn_at(len(self.messages) - keep)
+        if start:
+            self.revise(self.messages[start:])
+        return start
+
+    def compact(self, summary: str, *, keep: int = 0) -> int:
+        """Put a summary, said by the system, in the place of what ``truncate`` would drop.
+
+        Returns how many messages it stands for; without any, nothing is changed.
+        """
+        dropped = self.truncate(keep)
+        if dropped:
+            self.revise([Message(MessageRole.SYSTEM, summary), *self.messages])
+        return dropped
+
+    def entities(self) -> list[str]:
+        """Every entity that a result brought, once, in the order of first sight."""
+        found = (each.metadata.get("entities", ()) for each in self.messages)
+        return list(dict.fromkeys(name for names in found for name in names))
+
+    def _turn_at(self, place: int) -> int:
+        """Where the turn of the message at ``place`` begins; the end for a place past it."""
+        if place >= len(self.messages):
+            return len(self.messages)
+        return max(
+            (start for start in self.find_compaction_boundaries() if start <= place), default=0
+        )
+
     def token_estimate(self) -> int:
         """Tokens, estimated as a quarter of the characters.
 

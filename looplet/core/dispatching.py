@@ -115,7 +115,7 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
             text,
             tool_call=call,
             tool_result=result,
-            metadata={"step": step.number},
+            metadata={"step": step.number, "entities": found} if found else {"step": step.number},
             timestamp=config.runtime.now(),
         )
     )
