@@ -72,7 +72,7 @@ class LoopConfig:
     context_window: int = 128_000
     """Tokens that the model can read."""
     output_schema: Mapping[str, JSON] | None = None
-    """JSON Schema of the done-call's arguments."""
+    """JSON Schema of done's arguments; beyond plain types it needs the extra ``schema``."""
     acceptance_criteria: Sequence[str] | None = None
     """Texts shown under TASK."""
     domain: DomainAdapter | None = None

@@ -18,7 +18,6 @@ from looplet.core.registry import BaseToolRegistry, refused
 from looplet.core.run import Run, backend_for
 from looplet.core.show import told_text
 from looplet.core.tools import ToolContext
-from looplet.core.validation import mismatch
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -316,9 +315,13 @@ def _name_bare_argument(run: Run, call: ToolCall) -> None:
 
 def _check_permission(run: Run, call: ToolCall) -> Phase[ToolResult | None]:
     """Ask every ``check_permission`` about the final arguments; the first denial, or ``None``."""
+    judged = repr(call.args) if run.listeners.check_permission else ""
     for bound in run.listeners.check_permission:
         value = bound.method(call, run.state)
         wish = None if value is None else (yield from weigh(run, bound, "check_permission", value))
+        if repr(call.args) != judged:  # what others judged is not what would be run
+            text = f"{bound.hook}.check_permission changed the arguments; do that in pre_dispatch"
+            return refused(call, ToolError(ErrorKind.PERMISSION_DENIED, text))
         if wish is None:
             continue
         if wish.is_stop() or wish.is_block():
@@ -411,11 +414,9 @@ def _check_done(run: Run, call: ToolCall, number: int) -> Phase[str | None]:
 
 
 def _schema_rejection(run: Run, call: ToolCall) -> str | None:
-    schema = run.config.output_schema
-    if schema is None:
+    if run.judge_output is None:
         return None
-    args = {key: value for key, value in call.args.items() if key != THEORY}
-    return mismatch(args, {"type": "object", **schema}, call.tool)
+    return run.judge_output({key: value for key, value in call.args.items() if key != THEORY})
 
 
 def _name_unrun(run: Run, result: ToolResult, left: Sequence[ToolCall]) -> None:

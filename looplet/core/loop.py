@@ -271,7 +271,14 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
         (call, _for_thread(run, call, ctx))
         for call, ctx in zip(effect.calls, effect.contexts, strict=True)
     ]
-    return list(await asyncio.gather(*(dispatch(call, ctx=ctx) for call, ctx in pairs)))
+    tasks = [asyncio.ensure_future(dispatch(call, ctx=ctx)) for call, ctx in pairs]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:  # no tool goes on behind a run that ends
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 def _for_thread(run: Run, call: ToolCall, ctx: ToolContext | None) -> ToolContext | None:

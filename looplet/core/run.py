@@ -31,6 +31,7 @@ from looplet.core.state import DefaultState
 from looplet.core.tools import ToolContext
 
 if TYPE_CHECKING:
+    from looplet.core.output import Judge
     from looplet.core.persist import ResultFiles
     from looplet.core.resume import Keeper
 
@@ -85,6 +86,8 @@ class Run:
     """What a given state had in it before the run began."""
     unfinished: list[tuple[str, Any]] = field(default_factory=list)
     """What listeners of tool progress returned, to be read after the tool, and their hooks."""
+    judge_output: Judge | None = None
+    """Of a done-call's arguments, by ``output_schema``."""
     unrun: list[ToolCall] = field(default_factory=list)
     """Calls of this turn that were not run."""
     named_unrun: bool = False
@@ -262,6 +265,10 @@ def start_run(
         plain_context=ToolContext(cancel_token=config.cancel_token),
         started=config.runtime.perf(),
     )
+    if config.output_schema is not None:
+        from looplet.core.output import judge_of  # loaded by the runs that have a schema
+
+        run.judge_output = judge_of(config.output_schema, tool=config.done_tool)
     run.recent.extend(step_text(step) for step in state.steps[-RECENT_STEPS:])
     run.earlier_results = run.recent_results() if state.steps else ""
     for name, value in (("task", task), ("conversation", run.conversation)):

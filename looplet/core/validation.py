@@ -160,6 +160,8 @@ def _mismatch_inside(value: Any, schema: Mapping[str, Any], path: str) -> str | 
         if missing:
             return f"argument '{path}' lacks {_listed(missing)}"
         inside = schema.get("properties", {})
+        if schema.get("additionalProperties") is False and (more := value.keys() - inside.keys()):
+            return f"argument '{path}' must not have {_listed(sorted(map(str, more)))}"
         found = (
             mismatch(item, inside[key], f"{path}.{key}")
             for key, item in value.items()

@@ -379,3 +379,15 @@ def test_the_hook_judges_by_either_slot_alone():
     assert checked is not None
     assert told.is_block()
     assert checked.is_block()
+
+
+def test_arguments_changed_after_they_were_judged_are_not_run(drive):
+    desk = Desk()
+
+    def turn(call, state):
+        call.args["fruit"] = "pear"
+
+    hooks = [PermissionHook(only_apples()), hook(check_permission=turn)]
+    ran = drive(drive.text([APPLE, DONE]), tools=desk.tools, hooks=hooks)
+    assert_denied(ran.steps[0], "check_permission changed the arguments")
+    assert desk.ran == []

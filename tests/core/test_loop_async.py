@@ -7,6 +7,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from looplet import (
     DefaultState,
     LoopConfig,
@@ -205,3 +207,38 @@ def test_a_plain_tool_may_return_what_an_async_function_does_with_the_backend():
         return [step async for step in async_composable_loop(llm, tools=tools)]
 
     assert asyncio.run(run())[0].tool_result.data == "yes"
+
+
+def test_a_tool_of_a_batch_does_not_go_on_when_another_ended_the_run():
+    class Escapes(BaseException):
+        pass
+
+    ended = []
+    tools = tools_from([], include_done=True)
+
+    @tools.tool(concurrent_safe=True)
+    async def wait(n: int) -> dict:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append(n)
+            raise
+        return {}
+
+    @tools.tool(concurrent_safe=True)
+    async def escape() -> dict:
+        await asyncio.sleep(0)
+        raise Escapes
+
+    both = json.dumps({"tools": [{"tool": "wait", "args": {"n": 1}}, {"tool": "escape"}]})
+
+    async def run():
+        config = LoopConfig(concurrent_dispatch=True)
+        async for _ in async_composable_loop(
+            AsyncMockLLMBackend([both]), tools=tools, config=config
+        ):
+            pass
+
+    with pytest.raises(Escapes):
+        asyncio.run(asyncio.wait_for(run(), 30))
+    assert ended == [1]
