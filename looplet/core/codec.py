@@ -15,15 +15,18 @@ JSON: TypeAlias = Any
 TAG = "$looplet"
 """The key that marks a value which JSON has no form for."""
 
-_PLAIN = (str, bool, int, type(None))
+_PLAIN = (str, bool, type(None))
+_LONGEST_INT = 14_000
+"""Bits of an integer that is written in digits; Python turns no longer ones into text."""
 
 
 def to_jsonable(value: object) -> JSON:
     """``value`` as JSON, with what JSON lacks tagged so that ``from_jsonable`` gives it back.
 
     Tagged are ``set``, ``frozenset``, ``tuple``, ``bytes``, ``datetime``, ``date``, paths, NaN,
-    infinities and dicts with keys that are not text. Anything else becomes its ``repr``, with a
-    warning; so does a value that contains itself, or is nested hundreds of levels deep.
+    infinities, integers of thousands of digits, and dicts with keys that are not text. Anything
+    else becomes its ``repr``, with a warning; so does a value that contains itself, or is nested
+    hundreds of levels deep.
 
     >>> to_jsonable({"a": (1, 2)})
     {'a': {'$looplet': 'tuple', 'value': [1, 2]}}
@@ -61,6 +64,18 @@ def canonical(value: object) -> str:
         return _CANONICAL.encode(_in_order(to_jsonable(value)))
 
 
+def plain_text(value: object) -> str:
+    """``str(value)``; of a number with too many digits for that, and what holds one, its JSON.
+
+    >>> plain_text(3), plain_text(1 << 20_000)[:30]
+    ('3', '{"$looplet":"int","value":"0x1')
+    """
+    try:
+        return str(value)
+    except ValueError:
+        return canonical(value)
+
+
 def digest(text: str) -> str:
     """SHA-256 of a text, in hex. Lone surrogates are hashed as they are escaped by JSON."""
     import hashlib  # loads OpenSSL, which a run that hashes nothing can do without
@@ -92,6 +107,8 @@ def _encode(value: object) -> JSON:
     kind = type(value)
     if kind in _PLAIN:
         return value
+    if kind is int:
+        return value if value.bit_length() <= _LONGEST_INT else _tagged("int", hex(value))  # type: ignore[attr-defined,arg-type]
     if kind is float:
         return value if math.isfinite(value) else _tagged("float", repr(value))  # type: ignore[arg-type]
     if kind is dict:
@@ -162,7 +179,7 @@ def _encoders() -> tuple[tuple[Any, Any], ...]:
     return (
         (str, str.__str__),
         (bool, bool),
-        (int, int),
+        (int, lambda value: _encode(int(value))),
         (float, lambda value: _encode(float(value))),
         (dict, lambda value: _encode_dict(dict(value))),
         (tuple, lambda value: _tagged("tuple", [_encode(item) for item in value])),
@@ -203,4 +220,5 @@ def _decoders() -> dict[str, Any]:
         "date": date.fromisoformat,
         "path": Path,
         "float": float,
+        "int": lambda body: int(body, 16),
     }

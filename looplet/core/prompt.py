@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.codec import to_jsonable
+from looplet.core.codec import plain_text, to_jsonable
 from looplet.core.show import encode
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def value_text(value: Any) -> str:
             return encode(value)
         except (TypeError, ValueError, RecursionError):
             return encode(to_jsonable(value))
-    return str(value)
+    return plain_text(value)
 
 
 def memory_text(sources: Iterable[MemorySource], state: Any) -> str:

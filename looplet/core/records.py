@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from looplet.core.codec import JSON, to_jsonable
+from looplet.core.codec import JSON, plain_text, to_jsonable
 
 ARGUMENT_CHARS = 50
 """How much of an argument's value a line shows."""
@@ -217,7 +217,7 @@ def summarize_args(args: dict[str, Any]) -> str:
     'fruit=apple, n=3'
     """
     shown = [
-        f"{key}={str(value)[:ARGUMENT_CHARS]}"
+        f"{key}={plain_text(value)[:ARGUMENT_CHARS]}"
         for key, value in args.items()
         if str(key)[:2] != "__" or not is_dunder(key)
     ]
@@ -251,7 +251,7 @@ def _tail(result: ToolResult) -> str:
         return _dict_tail(data)
     if isinstance(data, list):
         return f"{len(data)} items"
-    return str(data)[:60]
+    return plain_text(data)[:60]
 
 
 def _dict_tail(data: dict[Any, Any]) -> str:
@@ -263,7 +263,7 @@ def _dict_tail(data: dict[Any, Any]) -> str:
         return f"{len(data[lists[0]])} {lists[0]}"
     if len(data) == 1:
         key, value = next(iter(data.items()))
-        return f"{key}: {str(value)[:60]}"
+        return f"{key}: {plain_text(value)[:60]}"
     return f"{len(data)} keys"
 
 

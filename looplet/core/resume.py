@@ -38,7 +38,7 @@ from looplet.core.checkpoint import (
     warn_damaged,
     write_whole,
 )
-from looplet.core.codec import JSON, canonical, from_jsonable, to_jsonable
+from looplet.core.codec import JSON, canonical, from_jsonable, plain_text, to_jsonable
 from looplet.core.conversation import Conversation, Message
 from looplet.core.failures import describe
 from looplet.core.messages import ChatMessage
@@ -229,7 +229,7 @@ class Keeper:
                 "budget_remaining": state.budget_remaining,
             },
             "tool_results_store": {},
-            "metadata": {} if self._newest else {"task": str(run.task)},
+            "metadata": {} if self._newest else {"task": plain_text(run.task)},
             "created_at": run.config.runtime.now(),
             "steps": added["steps"],
             "loop": {**fresh, **pairs, **{name: added[name] for name in _IN_LOOP}},

@@ -389,5 +389,6 @@ def test_arguments_changed_after_they_were_judged_are_not_run(drive):
 
     hooks = [PermissionHook(only_apples()), hook(check_permission=turn)]
     ran = drive(drive.text([APPLE, DONE]), tools=desk.tools, hooks=hooks)
-    assert_denied(ran.steps[0], "check_permission changed the arguments")
+    text = "Given.check_permission changed the arguments; do that in pre_dispatch"
+    assert_denied(ran.steps[0], text)
     assert desk.ran == []
