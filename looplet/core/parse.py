@@ -132,9 +132,9 @@ def _values_in(text: str) -> Iterator[JSON]:
         if span.end is None or span.height > DEEPEST or start < broken.get(span.walk, 0) < span.end:
             continue
         try:
-            value = _DECODER.decode(text[start : span.end])
+            value, _ = _DECODER.raw_decode(text, start)
         except json.JSONDecodeError as error:
-            broken[span.walk] = start + error.pos  # so is all that encloses this place
+            broken[span.walk] = error.pos  # so is all that encloses this place
             continue
         except (ValueError, RecursionError):
             continue

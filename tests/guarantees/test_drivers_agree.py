@@ -50,7 +50,18 @@ FAILURES = st.builds(
         ]
     ),
 )  # fmt: skip
-REPLIES = st.lists(st.lists(CALLS, min_size=1, max_size=5) | GARBAGE | FAILURES, max_size=7)
+SAFE = st.builds(
+    lambda tool, n: (tool, {"n": n}), st.sampled_from(["safe", "later"]), st.integers(0, 4)
+)
+REPLIES = st.lists(
+    st.one_of(
+        st.lists(CALLS, min_size=1, max_size=5),
+        st.lists(SAFE, min_size=2, max_size=5),
+        GARBAGE,
+        FAILURES,
+    ),
+    max_size=7,
+)
 FRESH = ToolResult("hook", "by a hook", {"fresh": True})
 NOTHING = [None] * 6
 ANY = [
@@ -69,13 +80,22 @@ SLOTS: dict[str, list[Any]] = {
     "tool_progress": [], "hook_decision": [], "done_accepted": [], "stop": [],
 }  # fmt: skip
 EVENTS = set(list(SLOTS)[list(SLOTS).index("session_start") :])
-ANSWERS = st.fixed_dictionaries(
-    {},
-    optional={
-        slot: st.lists(st.sampled_from(NOTHING + ANY + own * 3), min_size=1, max_size=5)
-        for slot, own in SLOTS.items()
-    },
-)
+
+
+def answers_for(slots: list[str]) -> st.SearchStrategy[dict[str, list[Any]]]:
+    """Mostly nothing and what the slot has a meaning for, and at times anything else."""
+    return st.fixed_dictionaries(
+        {
+            slot: st.lists(
+                st.sampled_from(NOTHING * 3 + SLOTS[slot] * 4 + ANY), min_size=1, max_size=5
+            )
+            for slot in slots
+        }
+    )
+
+
+# Few slots at a time: most runs should come further than the first of them.
+ANSWERS = st.lists(st.sampled_from(list(SLOTS)), max_size=4, unique=True).flatmap(answers_for)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +123,14 @@ SCENARIOS = st.builds(
     answers=ANSWERS,
     native=st.booleans(),
     takes_messages=st.booleans(),
-    max_steps=st.integers(0, 7),
+    max_steps=st.sampled_from([0, 1, 2, 3, 5, 7, 9, 9]),
     concurrent=st.booleans(),
     cut_short=st.booleans(),
     continuations=st.integers(0, 2),
     output_schema=st.none() | st.just({"properties": {"summary": {"type": "integer"}}}),
     context_window=st.sampled_from([128_000, 3_100]),
-    cancel_at=st.none() | st.integers(1, 40),
-    leave_after=st.none() | st.integers(0, 4),
+    cancel_at=st.none() | st.none() | st.integers(1, 40),
+    leave_after=st.none() | st.none() | st.integers(0, 4),
     max_briefing_tokens=st.none() | st.integers(0, 20),
 )
 
@@ -296,6 +316,7 @@ def plain(value: Any, ids: dict[str, int]) -> Any:
 def test_all_drivers_take_equal_steps_in_equal_order(scenario):
     first, ran = run("sync", scenario)
     event(f"ends with {first['stop_reason']!r:.12}")
+    event(f"steps: {len(first['steps'])}")
     for name in ("async", "threads"):
         other, _ = run(name, scenario)
         for part, value in first.items():

@@ -162,7 +162,7 @@ def test_a_call_reaches_the_tool_as_it_was_asked_for(args):
 
 
 def operations(text: str) -> int:
-    """Lines of the parser that run for a text, and characters that are handed to the decoder."""
+    """Lines of the parser that run for a text, and characters that the decoder reads."""
     count = 0
 
     def trace(frame, event, arg):
@@ -175,8 +175,15 @@ def operations(text: str) -> int:
     class Counting(json.JSONDecoder):
         def raw_decode(self, s, idx=0):
             nonlocal count
-            count += len(s)
-            return super().raw_decode(s, idx)
+            read_to = len(s)
+            try:
+                value, read_to = super().raw_decode(s, idx)
+            except json.JSONDecodeError as error:
+                read_to = error.pos
+                raise
+            finally:
+                count += read_to - idx
+            return value, read_to
 
     decoder, before = parse._DECODER, sys.gettrace()
     parse._DECODER = Counting(strict=False)
@@ -207,7 +214,8 @@ HARD = {
 }
 
 
+@pytest.mark.parametrize("size", [60, 250], ids=["shallow", "past the deepest"])
 @pytest.mark.parametrize("hard", HARD.values(), ids=HARD.keys())
-def test_the_work_of_parsing_grows_with_the_length_of_the_reply(hard):
-    small, large = (operations(hard(size)) for size in (250, 2000))
+def test_the_work_of_parsing_grows_with_the_length_of_the_reply(hard, size):
+    small, large = (operations(hard(each)) for each in (size, 8 * size))
     assert large <= 10 * small + 500
