@@ -12,7 +12,7 @@ from looplet.core.asking import build_request, gather_briefing
 from looplet.core.config import LoopConfig
 from looplet.core.consult import Phase
 from looplet.core.registry import BaseToolRegistry
-from looplet.core.run import Run, start_run
+from looplet.core.run import Run, put, start_run
 from looplet.core.session import SessionLog
 from looplet.core.state import DefaultState
 
@@ -48,8 +48,8 @@ def preview_prompt(
             context=context,
             hooks=hooks,
             config=config,
-            state=copy.copy(own),
-            session_log=session_log,
+            state=_own_copy(own),
+            session_log=copy.deepcopy(session_log),
             stream=None,
             conversation=None,
             max_steps=None,
@@ -57,6 +57,15 @@ def preview_prompt(
             asynchronous=False,
         )
     return _finish(_prompt(run))
+
+
+def _own_copy(state: Any) -> Any:
+    """A state that a checkpoint can be restored into without changing the given one."""
+    own = copy.copy(state)
+    for name in ("steps", "metadata"):
+        if hasattr(own, name):
+            put(own, name, copy.copy(getattr(own, name)))
+    return own
 
 
 @dataclass

@@ -6,7 +6,16 @@ import json
 
 import pytest
 
-from looplet import DefaultState, LoopConfig, SessionLog, StaticMemorySource, tool, tools_from
+from looplet import (
+    DefaultState,
+    LoopConfig,
+    MockLLMBackend,
+    SessionLog,
+    StaticMemorySource,
+    composable_loop,
+    tool,
+    tools_from,
+)
 from looplet.core.preview import preview_prompt
 
 
@@ -67,3 +76,17 @@ def test_an_async_hook_is_refused():
 
     with pytest.raises(TypeError, match=r"Slow\.pre_prompt"):
         preview_prompt(TASK, hooks=[Slow()])
+
+
+def test_a_preview_of_a_run_that_goes_on_changes_nothing_that_was_given(tmp_path):
+    llm = MockLLMBackend(['{"tool": "think", "args": {"analysis": "hm"}}'])
+    tools = tools_from([], include_think=True, include_done=True)
+    config = LoopConfig(checkpoint_dir=tmp_path, max_steps=9)
+    loop = composable_loop(llm, {"goal": "g"}, tools, config=config)
+    next(loop)
+    loop.close()
+    state, log = DefaultState(max_steps=9, metadata={"a": 1}), SessionLog()
+    text = preview_prompt({"goal": "g"}, tools, state, log, config=config)
+    assert "STEP 2/9" in text
+    assert "think(analysis=hm)" in text
+    assert (state, log.entries) == (DefaultState(max_steps=9, metadata={"a": 1}), [])
