@@ -147,9 +147,22 @@ class ResilientBackend(SyncWrapper):
     def _attempt(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         seconds = self._patience.timeout_s
         if seconds is not None:
-            return call_within(seconds, lambda: self.forward(method, prompt, keywords))  # type: ignore[no-any-return]  # a Reply
+            return self._attempt_within(seconds, method, prompt, keywords)
         reply: Reply = self.forward(method, prompt, keywords)
         return reply
+
+    def _attempt_within(
+        self, seconds: float, method: Method, prompt: str, keywords: dict[str, Any]
+    ) -> Reply:
+        tell = keywords.get("on_chunk")
+        listener = None if tell is None else _Listener(tell, seconds)
+        sent = keywords if listener is None else {**keywords, "on_chunk": listener}
+        try:
+            reply: Reply = call_within(seconds, lambda: self.forward(method, prompt, sent))
+            return reply
+        finally:
+            if listener is not None:
+                listener.over = True
 
     def _pause_after(self, attempt: int, error: Exception) -> float | None:
         """Seconds until the next attempt; ``None`` if the failure is to be raised as it is."""
@@ -211,6 +224,25 @@ class AsyncResilientBackend(AsyncWrapper, ResilientBackend):
             await waited
         if token is not None:
             token.raise_if_cancelled()
+
+
+class _Listener:
+    """Hands on the pieces of a reply as long as it is waited for; after that it ends the call.
+
+    An attempt that was given up goes on in its thread, and its pieces must not come between
+    those of the next.
+    """
+
+    __slots__ = ("_seconds", "_tell", "over")
+
+    def __init__(self, tell: Callable[[str], object], seconds: float) -> None:
+        self._tell, self._seconds = tell, seconds
+        self.over = False
+
+    def __call__(self, text: str) -> None:
+        if self.over:
+            raise too_slow(self._seconds)
+        self._tell(text)
 
 
 def _exhausted(attempts: int, error: Exception) -> RetryExhausted:

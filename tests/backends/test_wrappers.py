@@ -151,7 +151,6 @@ KEYWORDS = {
     "cancel_token": CancelToken(),
     "cache_breakpoints": [("system", "0" * 64, "ephemeral")],
     "scope": "tool:search",
-    "on_chunk": [].append,
     "seed": 4,
     "whatever_comes": {"later": True},
 }
@@ -227,6 +226,19 @@ def test_a_wrapper_that_asks_again_tells_the_pieces_of_each_attempt(
     llm = ResilientBackend(streaming, sleep=lambda _: None)
     assert ask(llm, run=run, on_chunk=told.append)[0] == "A pear is 0.55."
     assert "".join(told) == "A pear" + "A pear is 0.55."
+
+
+def test_pieces_of_an_attempt_that_was_given_up_never_come_between_those_of_the_next(
+    streaming, server, completion, Answer, run
+):
+    given_up, events = threading.Event(), chat_chunks(completion("A pear is 0.55."))
+    slow = [*events[:2], given_up, *[chat_chunks(completion("late" * 9000))[1]] * 9000]
+    server.says(Answer(events=slow), completion("A pear is 0.55."))
+    told = []
+    llm = ResilientBackend(streaming, timeout_s=1.5, sleep=lambda _: given_up.set())
+    assert ask(llm, run=run, on_chunk=told.append)[0] == "A pear is 0.55."
+    assert server.hung_up.wait(20)
+    assert "".join(told) == "A p" + "A pear is 0.55."
 
 
 def test_a_backend_of_the_plain_protocol_gets_no_keyword_that_it_does_not_take(wrap, kinds):
