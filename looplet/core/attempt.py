@@ -65,6 +65,8 @@ class Attempt:
         if isinstance(error, Exception):
             self.fail(error)
             return True
+        if error is not None:  # cancelled: a plain function may still be in its thread
+            self.give_up()
         return False
 
     def fail(self, error: Exception) -> None:

@@ -166,3 +166,23 @@ print([result.error_kind.value for result in tools_from([stuck]).dispatch_batch(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == str(["timeout"] * (3 if batch else 1))
+
+
+def test_a_plain_tool_of_a_cancelled_task_is_told_to_stop():
+    began, told = threading.Event(), threading.Event()
+
+    @tool
+    def wait(ctx: ToolContext):
+        began.set()
+        if ctx.cancel_token.wait(60):
+            told.set()
+
+    async def run():
+        task = asyncio.create_task(tools_from([wait]).adispatch(ToolCall("wait")))
+        await asyncio.to_thread(began.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert told.is_set()
