@@ -1,67 +1,62 @@
-"""Tools of MCP servers. Knows the official ``mcp`` SDK; knows no loop."""
+"""An MCP server's tools as looplet's. Knows no thread and no transport."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import subprocess
-import sys
-import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from looplet.core.cancel import CancelToken
 from looplet.core.codec import JSON
 from looplet.core.registry import BaseToolRegistry
-from looplet.core.tools import ToolSpec
-from looplet.errors import LoopletError, MissingExtra
-
-CLOSE_SECONDS = 10.0
-"""How long the end of a server is waited for; the SDK kills it well before."""
-CONNECTION_CLOSED = -32000
-"""The SDK's code for a request whose connection ended before its answer."""
-
-
-class MCPTimeout(LoopletError, TimeoutError):
-    """A server did not answer in time."""
-
-
-class MCPServerLost(LoopletError, ConnectionError):
-    """A server cannot be started, or has ended."""
-
-
-class MCPRefused(LoopletError, RuntimeError):
-    """A server answered a request with a protocol error."""
+from looplet.core.tools import ToolContext, ToolSpec
+from looplet.errors import MissingExtra
+from looplet.mcp.failures import MCPRefused
+from looplet.mcp.results import as_sent, result_data
+from looplet.mcp.servers import Endpoint, Program, Server
+from looplet.mcp.wire import Wire
 
 
 class MCPToolAdapter:
-    """The tools of one MCP server, which runs as a process of its own and is started by first use.
+    """The tools of one MCP server: a program that first use starts, or one behind a URL.
 
     ``command`` is a list, or a string that is split as a shell would split it; no shell runs.
-    ``env`` is added to the few variables that the SDK passes on. ``timeout`` bounds every request,
-    in seconds. It serves sync and async code and several threads: the connection lives on a thread
-    of its own. Raises ``MissingExtra`` without the SDK; ``MCPServerLost`` and ``MCPTimeout`` where
-    the server is asked, which tools give as NETWORK and TIMEOUT errors.
+    ``env`` is added to the few variables that the SDK passes on, ``cwd`` is where it runs.
+    ``url`` is the endpoint of a server that speaks streamable HTTP; ``headers`` go with every
+    request and into no error. ``timeout`` bounds every request, in seconds.
+
+    It serves sync and async code and several threads: the session lives on a thread of its own.
+    Raises ``MissingExtra`` without the SDK; ``MCPServerLost`` and ``MCPTimeout`` where the server
+    is asked, which tools give as NETWORK and TIMEOUT errors.
     """
 
     def __init__(
         self,
-        command: str | Sequence[str],
+        command: str | Sequence[str] | None = None,
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        url: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
     ) -> None:
-        if find_spec("mcp") is None:
-            raise MissingExtra("mcp", needed_for="MCPToolAdapter")
-        words = shlex.split(command) if isinstance(command, str) else list(command)
-        if not words:
-            raise ValueError("command is empty: pass the server's program and its arguments")
-        self._wire = _Wire(words, dict(env or {}), cwd, timeout)
+        _need_sdk()
+        if (command is None) == (url is None):
+            raise ValueError("pass either command=, a program to start, or url=, its endpoint")
+        if url is not None and (env is not None or cwd is not None):
+            raise ValueError("env= and cwd= are for a command; a URL takes headers=")
+        if url is None and headers is not None:
+            raise ValueError("headers= are for a URL; a command takes env=")
+        server: Server
+        if url is not None:
+            server = Endpoint(url=url, headers=dict(headers or {}), timeout=timeout)
+        else:
+            folder = None if cwd is None else os.fspath(cwd)
+            server = Program(command=_words(command), env=dict(env or {}), cwd=folder)
+        self._wire = Wire(server, timeout)
         # Runs once: by close(), when the adapter is garbage, or at interpreter exit.
         self._end = weakref.finalize(self, self._wire.close)
 
@@ -73,26 +68,36 @@ class MCPToolAdapter:
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
         timeout: float = 30.0,
-    ) -> MCPToolAdapter:
+    ) -> Self:
         """Start the server and initialise the session; ``timeout`` bounds this, too."""
-        adapter = cls(command, env=env, cwd=cwd, timeout=timeout)
-        try:
-            adapter._wire.connect()
-        except BaseException:
-            adapter.close()
-            raise
-        return adapter
+        return _connected(cls(command, env=env, cwd=cwd, timeout=timeout))
+
+    @classmethod
+    def connect_http(
+        cls, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 30.0
+    ) -> Self:
+        """Initialise a session with a server over streamable HTTP.
+
+        A session that the server has dropped, or that was lost with it, is opened anew by the
+        next use. A redirect away from the URL's host and port is refused.
+        """
+        return _connected(cls(url=url, headers=headers, timeout=timeout))
 
     def list_tools(self) -> list[ToolSpec]:
         """One spec for each tool of the server; a read-only one is ``concurrent_safe``."""
         tools: list[Mapping[str, Any]] = []
         cursor: str | None = None
+        seen: set[str] = set()
         while True:
-            page = _dump(self._wire.ask(partial(_list_tools, cursor=cursor)))
+            page = as_sent(self._wire.ask(partial(_list_tools, cursor=cursor)))
             tools += page["tools"]
             cursor = page.get("nextCursor")
             if not cursor:
                 return [self._spec(tool) for tool in tools]
+            if cursor in seen:
+                shown = self._wire.server.shown
+                raise MCPRefused(f"{shown} gives the page {cursor!r} of its tools again and again")
+            seen.add(cursor)
 
     def tools(self) -> list[ToolSpec]:
         """Do the same as ``list_tools``."""
@@ -106,11 +111,18 @@ class MCPToolAdapter:
         return len(specs)
 
     def close(self) -> None:
-        """End the server's process. Safe to repeat."""
+        """End the session, and the server's process if it was started here. Safe to repeat."""
         self._end()
 
-    def __enter__(self) -> Self:
+    def __repr__(self) -> str:
+        return f"<MCPToolAdapter of {self._wire.server.shown}>"
+
+    def connect(self) -> None:
+        """Open the session now rather than by first use."""
         self._wire.connect()
+
+    def __enter__(self) -> Self:
+        self.connect()
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -119,7 +131,7 @@ class MCPToolAdapter:
     async def __aenter__(self) -> Self:
         import asyncio
 
-        await asyncio.to_thread(self._wire.connect)
+        await asyncio.to_thread(self.connect)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -128,140 +140,42 @@ class MCPToolAdapter:
         await asyncio.to_thread(self.close)
 
     def _spec(self, tool: Mapping[str, Any]) -> ToolSpec:
-        name = tool["name"]
-
-        def execute(**arguments: Any) -> JSON:
-            return _data(_dump(self._wire.ask(partial(_call_tool, name=name, arguments=arguments))))
-
-        # A schema without properties would be read as shorthand, so it gets an empty set of them.
-        schema = {"properties": {}, **tool["inputSchema"]}
+        schema = tool["inputSchema"]
+        if "properties" not in schema:  # it would be read as shorthand
+            schema = {**schema, "properties": {}}
         hints = tool.get("annotations") or {}
-        safe = hints.get("readOnlyHint") is True
-        return ToolSpec(name, tool.get("description") or "", schema, execute, concurrent_safe=safe)
+        return ToolSpec(
+            tool["name"],
+            tool.get("description") or "",
+            schema,
+            self._execute(tool["name"], wants_ctx="ctx" not in schema["properties"]),
+            concurrent_safe=hints.get("readOnlyHint") is True,
+        )
+
+    def _execute(self, name: str, *, wants_ctx: bool) -> Callable[..., JSON]:
+        def ask(arguments: dict[str, Any], token: CancelToken | None) -> JSON:
+            request = partial(_call_tool, name=name, arguments=arguments)
+            return result_data(as_sent(self._wire.ask(request, token)))
+
+        def execute(*, ctx: ToolContext | None = None, **arguments: Any) -> JSON:
+            return ask(arguments, ctx.cancel_token if ctx is not None else None)
+
+        def execute_with_own_ctx(**arguments: Any) -> JSON:
+            return ask(arguments, None)
+
+        return execute if wants_ctx else execute_with_own_ctx
 
 
-class _Wire:
-    """A session with a server, on an event loop in a thread of its own."""
+_Adapter = TypeVar("_Adapter", bound=MCPToolAdapter)
 
-    def __init__(
-        self,
-        command: list[str],
-        env: dict[str, str],
-        cwd: str | os.PathLike[str] | None,
-        timeout: float,
-    ) -> None:
-        self.command = command
-        self.env = env
-        self.cwd = None if cwd is None else os.fspath(cwd)
-        self.timeout = timeout
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._ready: Future[Any] = Future()
-        """The session, or why there is none."""
-        self._loop: Any = None
-        self._closing: Any = None
-        self._closed = False
 
-    def connect(self) -> Any:
-        """Start the server, once; the session. Raises what kept it from starting, each time."""
-        with self._lock:
-            if self._closed:
-                raise MCPServerLost(f"{self.shown} was closed; make another MCPToolAdapter")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="looplet-mcp", daemon=True)
-                self._thread.start()
-        return self._ready.result()
-
-    def ask(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
-        """The server's answer to a request, which is given up after the timeout."""
-        import asyncio
-
-        session = self.connect()
-        waiting = self._asked(request, session)
-        try:
-            answer = asyncio.run_coroutine_threadsafe(waiting, self._loop)
-            # The request is bounded itself; this is for one that a loop at its end never began.
-            return answer.result(self.timeout + CLOSE_SECONDS)
-        except RuntimeError as error:
-            waiting.close()
-            if isinstance(error, LoopletError) or not self._loop.is_closed():
-                raise
-            raise MCPServerLost(f"{self.shown} has ended") from error
-
-    def close(self) -> None:
-        """End the server and the thread."""
-        with self._lock:
-            self._closed = True
-            thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return
-        if self._loop is not None and not self._loop.is_closed():
-            try:
-                self._loop.call_soon_threadsafe(self._closing.set)
-            except RuntimeError:  # it ended by itself in between
-                return
-        thread.join(CLOSE_SECONDS)
-
-    @property
-    def shown(self) -> str:
-        """The server, for messages."""
-        return f"the MCP server {shlex.join(self.command)}"
-
-    async def _asked(self, request: Callable[[Any], Awaitable[Any]], session: Any) -> Any:
-        import asyncio
-
-        try:
-            return await asyncio.wait_for(request(session), self.timeout)
-        except TimeoutError as error:
-            raise MCPTimeout(f"{self.shown} gave no answer in {self.timeout:g} s") from error
-        except asyncio.CancelledError as error:
-            raise MCPServerLost(f"{self.shown} was closed during a request") from error
-        except Exception as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: BaseException) -> Exception:
-        """Say in looplet's words what the SDK raised."""
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        if isinstance(error, LoopletError):
-            return error
-        code = getattr(getattr(error, "error", None), "code", None)
-        if code is not None and code != CONNECTION_CLOSED:
-            return MCPRefused(f"{self.shown} refused: {error}")
-        if code == CONNECTION_CLOSED or type(error).__module__.startswith("anyio"):
-            return MCPServerLost(f"{self.shown} has ended: {str(error) or type(error).__name__}")
-        if isinstance(error, OSError):
-            return MCPServerLost(f"{self.shown} cannot be started: {error}")
-        return error if isinstance(error, Exception) else MCPServerLost(f"{self.shown}: {error!r}")
-
-    def _run(self) -> None:
-        import asyncio
-
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits for the session
-            if not self._ready.done():
-                self._ready.set_exception(self._explained(error))
-
-    async def _serve(self) -> None:
-        import asyncio
-        from contextlib import AsyncExitStack
-
-        from mcp import ClientSession, StdioServerParameters
-        from mcp.client.stdio import stdio_client
-
-        self._closing = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        program, *arguments = self.command
-        server = StdioServerParameters(command=program, args=arguments, env=self.env, cwd=self.cwd)
-        async with AsyncExitStack() as stack:
-            # Not sys.stderr, which in a notebook is no file that a process could write to.
-            errors: Any = sys.__stderr__ or subprocess.DEVNULL
-            streams = await stack.enter_async_context(stdio_client(server, errlog=errors))
-            session = await stack.enter_async_context(ClientSession(*streams))
-            await self._asked(lambda session: session.initialize(), session)
-            self._ready.set_result(session)
-            await self._closing.wait()
+def _connected(adapter: _Adapter) -> _Adapter:
+    try:
+        adapter.connect()
+    except BaseException:
+        adapter.close()
+        raise
+    return adapter
 
 
 async def _list_tools(session: Any, *, cursor: str | None) -> Any:
@@ -276,31 +190,17 @@ async def _call_tool(session: Any, *, name: str, arguments: dict[str, Any]) -> A
     return await session.call_tool(name, arguments)
 
 
-def _dump(answer: Any) -> dict[str, Any]:
-    """A message as it went over the wire, whatever the SDK's version calls its fields."""
-    dumped: dict[str, Any] = answer.model_dump(by_alias=True, mode="json", exclude_unset=True)
-    return dumped
+def _words(command: str | Sequence[str] | None) -> list[str]:
+    words = shlex.split(command) if isinstance(command, str) else list(command or ())
+    if not words:
+        raise ValueError("command is empty: pass the server's program and its arguments")
+    return words
 
 
-def _data(result: Mapping[str, Any]) -> JSON:
-    """What a tool's result gives to the run."""
-    blocks = result.get("content") or []
-    if result.get("isError"):
-        return {"error": _error_text(blocks)}
-    if len(blocks) != 1 or blocks[0].get("type") != "text":
-        return {"content": blocks}
-    text = blocks[0]["text"]
+def _need_sdk() -> None:
     try:
-        decoded: JSON = json.loads(text, parse_constant=_refuse_constant)
-    except ValueError:
-        return {"text": text}
-    return decoded
-
-
-def _error_text(blocks: Sequence[Mapping[str, Any]]) -> str:
-    texts = [block["text"] for block in blocks if block.get("type") == "text"]
-    return "\n".join(texts) or json.dumps(blocks, ensure_ascii=False)
-
-
-def _refuse_constant(name: str) -> JSON:
-    raise ValueError(f"{name} is not JSON")
+        import mcp  # noqa: F401 - imported here so that a connection does not wait for it
+    except ModuleNotFoundError as error:
+        if error.name != "mcp":
+            raise
+        raise MissingExtra("mcp", needed_for="MCPToolAdapter") from error

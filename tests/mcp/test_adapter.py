@@ -6,100 +6,42 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from looplet import (
-    BaseToolRegistry,
-    ErrorKind,
-    MockLLMBackend,
-    ToolCall,
-    composable_loop,
-    register_done_tool,
-)
+from looplet import BaseToolRegistry, ErrorKind, ToolCall
+from looplet.core.threads import in_thread
 from looplet.mcp import MCPRefused, MCPServerLost, MCPTimeout, MCPToolAdapter
+from tests.mcp.conftest import ask, http_server, registry_of
 
 pytest.importorskip("mcp", reason="the extra 'mcp' is not installed", exc_type=ImportError)
 pytest.importorskip(
     "mcp.server.mcpserver", reason="the test's server is written for mcp 2", exc_type=ImportError
 )
 
-SERVER = """
-import asyncio, os, sys
-import mcp.types as types
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 
-FRUIT = {"type": "string", "minLength": 2, "default": None}
-PRICE = {"type": "object", "properties": {"fruit": FRUIT},
-         "required": ["fruit"], "$defs": {"x": {"type": "null"}}}
-BARE = {"type": "object"}
-READS = types.ToolAnnotations(readOnlyHint=True)
-TOOLS = [types.Tool(name="price", description="Price.", inputSchema=PRICE, annotations=READS)]
-TOOLS += [types.Tool(name=name, inputSchema=BARE) for name in
-          ("pid", "plain", "two", "fails", "slow", "dies", "refuses", "where")]
-
-def text(*texts, error=False):
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=each) for each in texts], isError=error)
-
-async def list_tools(ctx, params):
-    start = int(params.cursor) if params and params.cursor else 0
-    more = str(start + 4) if start + 4 < len(TOOLS) else None
-    return types.ListToolsResult(tools=TOOLS[start:start + 4], nextCursor=more)
-
-async def call_tool(ctx, params):
-    name = params.name
-    if name == "price":
-        return text('{"euro": 0.4, "fruit": "%s"}' % params.arguments["fruit"])
-    if name == "pid":
-        return text(str(os.getpid()))
-    if name == "where":
-        return text(os.getcwd() + " " + os.environ.get("GREETING", "none"))
-    if name == "two":
-        return text("a", "b")
-    if name == "fails":
-        return text("no such fruit", error=True)
-    if name == "slow":
-        await asyncio.sleep(60)
-    if name == "dies":
-        os._exit(1)
-    if name == "refuses":
-        from mcp import MCPError
-        raise MCPError(-32602, "bad words")
-    return text("not { json")
-
-async def main():
-    server = Server("fruit", on_list_tools=list_tools, on_call_tool=call_tool)
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
-
-asyncio.run(main())
-"""
+SILENT = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+"""A program that never answers."""
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """How the server is started."""
-    script = tmp_path_factory.mktemp("mcp") / "server.py"
-    script.write_text(SERVER, encoding="utf-8")
-    return [sys.executable, str(script)]
-
-
-@pytest.fixture(scope="module")
-def shared(command: list[str]):
-    """A server for the tests that leave it as it was."""
-    with MCPToolAdapter.connect_stdio(command=command) as adapter:
+@pytest.fixture(scope="module", params=["stdio", "http", "http --json", "http --stateless"])
+def shared(command: list[str], request: pytest.FixtureRequest):
+    """A server for the tests that leave it as it was, over each transport."""
+    way, *flags = request.param.split()
+    if way == "stdio":
+        with MCPToolAdapter.connect_stdio(command=command) as adapter:
+            yield adapter
+        return
+    with http_server(*flags) as server, MCPToolAdapter.connect_http(server.url) as adapter:
         yield adapter
 
 
 @pytest.fixture
 def registry(shared: MCPToolAdapter) -> BaseToolRegistry:
-    registry = BaseToolRegistry()
-    shared.register_all(registry)
-    return registry
+    return registry_of(shared)
 
 
 def is_running(pid: int) -> bool:
@@ -110,14 +52,11 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def ask(registry: BaseToolRegistry, name: str, **arguments: Any) -> Any:
-    return registry.dispatch(ToolCall(name, arguments))
-
-
 def test_every_page_of_tools_is_read(shared):
     names = [spec.name for spec in shared.list_tools()]
     assert names == [
-        "price", "pid", "plain", "two", "fails", "slow", "dies", "refuses", "where",
+        "price", "pid", "plain", "two", "fails", "slow", "dies", "refuses", "where", "meets",
+        "own_ctx", "lies", "deep",
     ]  # fmt: skip
     assert [spec.name for spec in shared.tools()] == names
 
@@ -132,6 +71,7 @@ def test_a_tools_schema_is_the_servers(shared):
     }
     assert price.description == "Price."
     assert pid.parameter_names() == []
+    assert pid.parameters == {"type": "object", "properties": {}}
 
 
 def test_a_read_only_tool_may_run_beside_others(shared):
@@ -145,6 +85,7 @@ def test_a_read_only_tool_may_run_beside_others(shared):
         ("plain", {"text": "not { json"}),
         ("two", {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
         ("fails", {"error": "no such fruit"}),
+        ("deep", {"text": "[" * 100_000}),
     ],
 )
 def test_a_result_is_data(registry, name, data):
@@ -163,29 +104,27 @@ def test_a_protocol_error_is_an_error(registry):
     assert MCPRefused.__name__ in result.error
 
 
+def test_an_answer_that_breaks_the_tools_own_schema_is_an_error(registry):
+    result = ask(registry, "lies")
+    assert result.error_kind is ErrorKind.EXECUTION
+    assert "no usable answer" in result.error
+
+
+def test_an_argument_of_the_servers_may_be_called_ctx(registry):
+    assert ask(registry, "own_ctx", ctx="mine").data == {"text": "ctx is mine"}
+
+
 def test_calls_may_run_beside_each_other(registry):
     calls = [ToolCall("price", {"fruit": f"fruit{number}"}) for number in range(12)]
     results = registry.dispatch_batch(calls)
     assert [each.data["fruit"] for each in results] == [each.args["fruit"] for each in calls]
 
 
-def test_an_agent_uses_the_tools(registry):
-    register_done_tool(registry)
-    llm = MockLLMBackend(
-        [
-            '{"tool": "price", "args": {"fruit": "apple"}}',
-            '{"tool": "done", "args": {"summary": "0.4"}}',
-        ]
-    )
-    steps = list(composable_loop(llm, "Price?", registry))
-    assert steps[0].tool_result.data["euro"] == 0.4
-
-
 def test_it_works_inside_a_running_event_loop(command):
     async def run() -> Any:
         async with MCPToolAdapter(command) as adapter:
             registry = BaseToolRegistry()
-            assert adapter.register_all(registry) == 9
+            assert adapter.register_all(registry) == 13
             first = ask(registry, "price", fruit="apple")
             second = await registry.adispatch(ToolCall("price", {"fruit": "pear"}))
             return first.data["fruit"], second.data["fruit"]
@@ -195,16 +134,14 @@ def test_it_works_inside_a_running_event_loop(command):
 
 def test_directory_and_environment_are_the_given_ones(command, tmp_path):
     with MCPToolAdapter.connect_stdio(command, env={"GREETING": "hi"}, cwd=tmp_path) as adapter:
-        registry = BaseToolRegistry()
-        adapter.register_all(registry)
+        registry = registry_of(adapter)
         folder, greeting = ask(registry, "where").data["text"].split(" ")
     assert (Path(folder), greeting) == (tmp_path.resolve(), "hi")
 
 
 def test_a_timeout_is_a_timeout_error_and_the_server_goes_on(command):
     with MCPToolAdapter.connect_stdio(command) as adapter:
-        registry = BaseToolRegistry()
-        adapter.register_all(registry)
+        registry = registry_of(adapter)
         adapter._wire.timeout = 0.2
         result = ask(registry, "slow")
         assert result.error_kind is ErrorKind.TIMEOUT
@@ -215,8 +152,7 @@ def test_a_timeout_is_a_timeout_error_and_the_server_goes_on(command):
 
 def test_a_lost_server_is_a_network_error_each_time(command):
     with MCPToolAdapter.connect_stdio(command) as adapter:
-        registry = BaseToolRegistry()
-        adapter.register_all(registry)
+        registry = registry_of(adapter)
         for name in ("dies", "plain"):
             result = ask(registry, name)
             assert result.error_kind is ErrorKind.NETWORK
@@ -225,8 +161,7 @@ def test_a_lost_server_is_a_network_error_each_time(command):
 
 def test_closing_ends_the_process_and_may_be_repeated(command):
     adapter = MCPToolAdapter.connect_stdio(command)
-    registry = BaseToolRegistry()
-    adapter.register_all(registry)
+    registry = registry_of(adapter)
     pid = ask(registry, "pid").data
     assert is_running(pid)
     adapter.close()
@@ -251,6 +186,45 @@ def test_a_server_that_does_not_start_is_named(command):
 def test_an_empty_command_is_refused():
     with pytest.raises(ValueError, match="empty"):
         MCPToolAdapter([])
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({}, "either"),
+        ({"command": "server", "url": "http://127.0.0.1/mcp"}, "either"),
+        ({"url": "http://127.0.0.1/mcp", "cwd": "."}, "cwd="),
+        ({"command": "server", "headers": {"a": "b"}}, "headers="),
+    ],
+)
+def test_a_server_is_a_command_or_a_url(given, word):
+    with pytest.raises(ValueError, match=word):
+        MCPToolAdapter(**given)
+
+
+def test_pages_that_never_end_are_refused(command):
+    with (
+        MCPToolAdapter.connect_stdio([*command, "--endless"]) as adapter,
+        pytest.raises(MCPRefused, match="again and again"),
+    ):
+        adapter.list_tools()
+
+
+def test_a_server_that_never_greets_is_given_up():
+    with pytest.raises(MCPTimeout, match="no answer"):
+        MCPToolAdapter.connect_stdio(SILENT, timeout=0.2)
+
+
+def test_closing_ends_a_start_that_hangs():
+    adapter = MCPToolAdapter(SILENT)
+    starting = in_thread(adapter.connect, name="starting")
+    while (connection := adapter._wire._connection) is None:
+        time.sleep(0.01)
+    adapter.close()
+    assert starting.finished.wait(60)
+    with pytest.raises(MCPServerLost, match="closed"):
+        starting.take()
+    assert connection.over
 
 
 def test_no_server_outlives_the_interpreter(command):
