@@ -44,6 +44,7 @@ record: $(READY)  ## record the example's runs again, from a real model on this 
 
 bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/crowd.py
 
