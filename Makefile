@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format static record bench clean
+.PHONY: help demo test coverage check format static record bench bench-peers bench-docs clean
 
 help:           ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -48,5 +48,18 @@ bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/crowd.py
 
+PEERS := $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))
+
+.bench/%/.ready: benchmarks/peers/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+bench-peers: $(READY) $(PEERS:%=.bench/%/.ready)  ## measure other agent libraries beside looplet
+	$(BIN)/python benchmarks/peers/compare.py
+
+bench-docs: $(READY) $(PEERS:%=.bench/%/.ready)  ## measure everything and write docs/benchmarks.md
+	$(BIN)/python benchmarks/report.py
+
 clean:          ## remove what was made here
-	rm -rf $(VENV) .model-venv .looplet build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench .model-venv .looplet build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
