@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 from looplet.core.codec import JSON
 from looplet.core.validation import mismatch
-from looplet.errors import MissingExtra
 
 Judge: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 """Says where arguments are not what a schema allows, or ``None``."""
@@ -45,7 +44,9 @@ def judge_of(schema: Mapping[str, JSON], *, tool: str) -> Judge:
     beyond = sorted(set(_keywords(whole)) - _OWN - _NOTES)
     if not beyond:
         return lambda args: mismatch(args, whole, tool)
-    return _full_judge(whole, tool, beyond)
+    from looplet.full_schema import complain_of  # loaded by the runs that have such a schema
+
+    return complain_of(whole, tool=tool, needed_for=f"an output_schema with {', '.join(beyond)}")
 
 
 def _keywords(schema: object) -> Iterator[str]:
@@ -60,31 +61,3 @@ def _keywords(schema: object) -> Iterator[str]:
     options = schema.get("anyOf")
     for each in (*under, *(options if isinstance(options, list | tuple) else ())):
         yield from _keywords(each)
-
-
-def _full_judge(schema: dict[str, JSON], tool: str, beyond: list[str]) -> Judge:
-    try:
-        import jsonschema
-        import referencing
-    except ImportError as error:
-        raise MissingExtra(
-            "jsonschema", needed_for=f"an output_schema with {', '.join(beyond)}", extra="schema"
-        ) from error
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise ValueError(f"output_schema is no JSON Schema: {error.message}") from error
-    validator = kind(schema, registry=referencing.Registry())
-
-    def judge(args: Mapping[str, Any]) -> str | None:
-        try:
-            found = jsonschema.exceptions.best_match(validator.iter_errors(dict(args)))
-        except referencing.exceptions.Unresolvable as error:
-            return f"output_schema refers to what is not in it: {error}"
-        if found is None:
-            return None
-        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in found.absolute_path)
-        return f"argument '{tool}{place}': {found.message}"
-
-    return judge
