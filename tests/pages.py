@@ -17,11 +17,13 @@ In an output ``…`` stands for any text of a line, on a line of its own for any
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -109,6 +111,7 @@ def run_page(page: str, *, name: str, folder: Path, environment: dict[str, str])
         run.blocks(blocks_of(page))
     finally:
         run.forget_modules()
+        run.forget_values()
 
 
 def check_output(shown: str, printed: str, where: str) -> None:
@@ -162,6 +165,13 @@ class _PageRun:
             own = file is not None and Path(file).is_relative_to(self.folder)
             if name == "page" or (own and name not in self.known):
                 del sys.modules[name]
+
+    def forget_values(self) -> None:
+        """End what a page's script would leave to the end of its process, as clients often are."""
+        self.module.__dict__.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     def _where(self, line: int) -> str:
         return f"{self.name}:{line}"
