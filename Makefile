@@ -21,6 +21,8 @@ $(READY): pyproject.toml
 demo: $(READY)  ## replay the recorded runs, store them as Parquet and score them
 	$(BIN)/python scripts/demo.py
 
+PYTEST_ARGS ?= -n auto
+
 test: $(READY)  ## the default test run
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
