@@ -46,6 +46,10 @@ async def add_async(a: int, b: int) -> dict[str, int]:
     return {"sum": a + b}
 
 
+TOOLS = {each: tools_from([tool(name="add")(each)], include_done=True) for each in (add, add_async)}
+"""Registries, made once, as a program makes its own."""
+
+
 class Hook:
     """Looks at every result and lets the run go on."""
 
@@ -232,7 +236,7 @@ def _given(
     state: DefaultState, steps: int, *, native: bool, hooks: int, tool_of: Any
 ) -> dict[str, Any]:
     return {
-        "tools": tools_from([tool(name="add")(tool_of)], include_done=True),
+        "tools": TOOLS[tool_of],
         "config": LoopConfig(max_steps=steps, use_native_tools=native),
         "state": state,
         "hooks": [Hook() for _ in range(hooks)],
