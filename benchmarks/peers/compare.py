@@ -28,6 +28,8 @@ US = "looplet"
 STEPS = (10, 100, 1_000, 5_000)
 LIMIT_S, SLOW_S, CROWD_S = 60.0, 10.0, 40.0
 RUNS, CROWD_STEPS, LATENCY_S, TASTE = 1_000, 10, 0.005, 50
+LEAST = 200
+"""Steps measured at once at least: short runs are repeated."""
 GIVEN_UP = float("inf")
 
 
@@ -43,6 +45,8 @@ class Worker:
     rates: list[float] = field(default_factory=list)
     """Runs a second."""
     runs: int = RUNS
+    why: str = ""
+    """Why it was given up, if it was."""
     process: subprocess.Popen[str] | None = None
 
     def ask(self, *line: object, limit: float = LIMIT_S) -> float | None:
@@ -55,6 +59,7 @@ class Worker:
         self.process.stdin.flush()
         said = self._line(limit)
         if not said:
+            self.why = f"over {limit:.0f} s" if said is None else "ended by itself"
             self.stop()
         return float(said) if said else None
 
@@ -74,16 +79,17 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.version = self._line(LIMIT_S)
+        self.version = self._line(LIMIT_S) or ""
         if not self.version:
             raise SystemExit(f"{self.name} does not start: run {self.python} {script}")
-        self.ask("steps", 10)  # what is done once, imports above all, is no cost of a step
+        self.ask("steps", 10, 1)  # what is done once, imports above all, is no cost of a step
 
-    def _line(self, limit: float) -> str:
+    def _line(self, limit: float) -> str | None:
+        """What the process says: nothing if it has ended, ``None`` if it took too long."""
         assert self.process is not None
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], limit)
-        return self.process.stdout.readline().strip() if ready else ""
+        return self.process.stdout.readline().strip() if ready else None
 
 
 def measure_steps(workers: list[Worker], rounds: int) -> None:
@@ -103,9 +109,9 @@ def _one_run(worker: Worker, size: int, *, first: bool) -> None:
         if not seen:
             seen.append(GIVEN_UP)  # a shorter run was given up already
         return
-    seconds = worker.ask("steps", size)
+    seconds = worker.ask("steps", size, max(1, LEAST // size))
     seen.append(GIVEN_UP if seconds is None else seconds / size * 1e6)
-    _say(f"{worker.name} {size}: {seen[-1]:,.0f} µs a step")
+    _say(f"{worker.name}, {size} steps: {worker.why or f'{seen[-1]:,.0f} µs each'}")
 
 
 def measure_crowd(workers: list[Worker], rounds: int) -> None:
@@ -139,7 +145,7 @@ def table(workers: list[Worker]) -> str:
 def _cost(worker: Worker, us: Worker, size: int) -> str:
     median = statistics.median(worker.cost[size])
     if median == GIVEN_UP:
-        return "given up"
+        return worker.why
     ratio = median / statistics.median(us.cost[size])
     once = "" if len(worker.cost[size]) > 1 else ", once"
     return f"{median:,.0f} ({ratio:,.1f}x{once})"
@@ -147,7 +153,7 @@ def _cost(worker: Worker, us: Worker, size: int) -> str:
 
 def _rate(worker: Worker, us: Worker) -> str:
     if not worker.rates:
-        return "given up"
+        return worker.why
     median = statistics.median(worker.rates)
     notes = [f"1/{statistics.median(us.rates) / median:,.1f}"] if worker is not us else []
     notes += [f"{worker.runs:,.0f} runs"] if worker.runs != RUNS else []

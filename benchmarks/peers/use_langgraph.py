@@ -1,4 +1,4 @@
-"""langgraph: a graph of a model's node and its ToolNode over MessagesState, compiled once a run."""
+"""langgraph: a graph of a model's node and its ToolNode over MessagesState, compiled once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
@@ -18,20 +19,31 @@ async def add(a: int, b: int) -> dict[str, int]:
     return {"sum": a + b}
 
 
-def graph(calls: int, seconds: float) -> Any:
-    """A model's node that asks for the tool so many times, then answers."""
-    left = calls
+class Script:
+    """Asks for the tool so many times, then answers."""
 
-    async def model(state: MessagesState) -> dict[str, Any]:
-        nonlocal left
-        if seconds:
-            await asyncio.sleep(seconds)
-        left -= 1
-        if left < 0:
-            return {"messages": [AIMessage("3")]}
-        call = {"name": "add", "args": {"a": 1, "b": 2}, "id": f"call_{left}"}
-        return {"messages": [AIMessage("", tool_calls=[call])]}
+    def __init__(self, calls: int, seconds: float) -> None:
+        self.left = calls
+        self.seconds = seconds
 
+    async def reply(self) -> AIMessage:
+        """The next reply."""
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        self.left -= 1
+        if self.left < 0:
+            return AIMessage("3")
+        call = {"name": "add", "args": {"a": 1, "b": 2}, "id": f"call_{self.left}"}
+        return AIMessage("", tool_calls=[call])
+
+
+async def model(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+    """The model's node."""
+    return {"messages": [await config["configurable"]["script"].reply()]}
+
+
+def graph() -> Any:
+    """The graph, which all runs share."""
     built = StateGraph(MessagesState)
     built.add_node("model", model)
     built.add_node("tools", ToolNode([add]))
@@ -41,11 +53,14 @@ def graph(calls: int, seconds: float) -> Any:
     return built.compile()
 
 
+GRAPH = graph()
+
+
 async def agent(steps: int, seconds: float = 0) -> None:
     """One run."""
-    config = {"recursion_limit": 2 * steps + 10}
-    asked = {"messages": [("user", "add")]}
-    result = await graph(steps, seconds).ainvoke(asked, config)
+    script = Script(steps, seconds)
+    config = {"recursion_limit": 2 * steps + 10, "configurable": {"script": script}}
+    result = await GRAPH.ainvoke({"messages": [("user", "add")]}, config)
     assert result["messages"][-1].content == "3"
 
 

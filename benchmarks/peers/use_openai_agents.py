@@ -23,13 +23,15 @@ from openai.types.responses import (
 from worker import serve
 
 set_tracing_disabled(disabled=True)
-CONFIG = RunConfig(tracing_disabled=True)
 
 
 @function_tool
 async def add(a: int, b: int) -> dict[str, int]:
     """Add two numbers."""
     return {"sum": a + b}
+
+
+ADDER = Agent(name="adder", tools=[add])
 
 
 class Scripted(Model):
@@ -64,8 +66,8 @@ class Scripted(Model):
 
 async def agent(steps: int, seconds: float = 0) -> None:
     """One run."""
-    adder = Agent(name="adder", model=Scripted(steps, seconds), tools=[add])
-    result = await Runner.run(adder, "add", max_turns=steps + 10, run_config=CONFIG)
+    config = RunConfig(tracing_disabled=True, model=Scripted(steps, seconds))
+    result = await Runner.run(ADDER, "add", max_turns=steps + 10, run_config=config)
     assert result.final_output == "3"
 
 

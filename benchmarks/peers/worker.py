@@ -1,7 +1,7 @@
 """One library in a process of its own, which does what it is told line by line.
 
-A line in is a JSON list, ``["steps", n]`` or ``["crowd", runs, steps, seconds]``; the line out is
-seconds of CPU of the one run, or of wall clock of the whole crowd.
+A line in is a JSON list, ``["steps", n, runs]`` or ``["crowd", runs, steps, seconds]``; the line
+out is seconds of CPU of one run, the mean of so many, or of wall clock of the whole crowd.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ def serve(
             print(seconds, file=out, flush=True)
 
 
-def _cpu(runner: asyncio.Runner, run: Any, run_sync: Any, steps: int) -> float:
+def _cpu(runner: asyncio.Runner, run: Any, run_sync: Any, steps: int, runs: int) -> float:
     start = time.process_time()
-    if run is not None:
-        runner.run(run(steps))
-    else:
-        run_sync(steps)
-    return time.process_time() - start
+    for _ in range(runs):
+        if run is not None:
+            runner.run(run(steps))
+        else:
+            run_sync(steps)
+    return (time.process_time() - start) / runs
 
 
 async def _crowd(agent: Any, runs: int, steps: int, seconds: float) -> float:

@@ -1,0 +1,71 @@
+"""The benchmarks run and name what they measure; no figure is judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+def run(script, *options, given=""):
+    """What a benchmark prints."""
+    command = [sys.executable, str(FOLDER / script), *options]
+    ran = subprocess.run(
+        command, input=given, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def rows(table):
+    """Cells by the name of their row."""
+    lines = [line.strip("| \n").split(" | ") for line in table.splitlines()[2:]]
+    return {name: cells for name, *cells in lines}
+
+
+def test_the_cost_of_a_step_stands_beside_its_floor():
+    found = rows(run("loop.py", "--rounds", "1", "--steps", "3", "5"))
+    assert found["bare + JSON"][0] == "-"
+    assert found["sync, native + body"][0] == "bare + JSON + body"
+    for mode in ("text", "native"):
+        for hooks in ("0 hooks", "1 hook", "10 hooks"):
+            assert found[f"sync, {mode}, {hooks}"][0] == "bare + JSON"
+            assert found[f"async, {mode}, {hooks}"][0] == "bare async + JSON"
+    assert all(len(cells) == 3 for cells in found.values())
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_peak_memory_is_measured_in_a_process_of_its_own():
+    assert int(run("memory.py", "--one", "text", "200")) >= 0
+
+
+def test_a_crowd_is_compared_with_a_bare_one():
+    found = rows(run("crowd.py", "--quick", "--runs", "3", "--steps", "2", "--latency-ms", "0"))
+    assert found["bare asyncio"][1] == "100%"
+    assert "looplet, async" in found
+
+
+def test_a_worker_answers_each_line():
+    lines = [["steps", 3, 2], ["crowd", 2, 3, 0]]
+    given = "".join(f"{json.dumps(line)}\n" for line in lines)
+    version, *seconds = run("peers/use_looplet.py", given=given).split()
+    assert version
+    assert len([float(each) for each in seconds]) == 2
+
+
+def test_the_page_has_a_place_for_each_table():
+    code = (
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import report\n"
+        "page = report.PAGE.read_text(encoding='utf-8')\n"
+        "for name in [*report.SCRIPTS, 'machine']:\n"
+        "    page = report.put(page, name, f'({name})')\n"
+        "    assert f'({name})' in page\n"
+        "report.put(page, 'nothing', '')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "one place for 'nothing'" in ran.stderr
