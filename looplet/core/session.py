@@ -155,11 +155,14 @@ class SessionLog:
                 self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
             lines += self._lines
             lines.append(self._line(self.entries[-1]))
-        return "\n".join(filter(None, lines))
+        return "\n".join(lines if self._summary is None else filter(None, lines))
 
     def _earlier(self) -> str:
         """How many earlier steps there were by which tool; empty if a summary says it all."""
         counts = self._older + self._dropped if self._dropped else self._older
+        if len(counts) == 1 and self._summary is None:
+            ((tool, count),) = counts.items()
+            return f"earlier: {tool} x{count}"
         known = [pair for pair in counts.items() if pair[0] != SUMMARY_TOOL]
         if len(known) > 1:
             known.sort(key=_count_of, reverse=True)
