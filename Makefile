@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format static record bench bench-peers bench-docs clean
+.PHONY: help demo test test-model coverage check format static record bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -25,6 +25,9 @@ PYTEST_ARGS ?= -n auto
 
 test: $(READY)  ## the default test run
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-model: $(READY)  ## the backends against a real model on this machine (installs 93 MB)
+	$(BIN)/python -m pytest -m model tests/model
 
 coverage: $(READY)  ## branch coverage by room, from the data of the last test run with --cov
 	$(BIN)/python scripts/branch_coverage.py

@@ -99,12 +99,14 @@ def address_of(server: subprocess.Popen[str], log_path: Path) -> str:
 def stop(server: subprocess.Popen[str]) -> None:
     """End the server's input, and if that does not end the server, the server."""
     assert server.stdin is not None
+    assert server.stdout is not None
     server.stdin.close()
     try:
         server.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
+    server.stdout.close()
 
 
 def record(llm: OpenAIBackend, task: Task, trial: int, directory: Path) -> str:
