@@ -58,7 +58,8 @@ class LLMCallEndEvent(StreamEvent):
 class LLMChunkEvent(StreamEvent):
     """A piece of a reply that is still being written, by a backend that streams.
 
-    The pieces of the last attempt at a call, joined, are its reply's text.
+    The pieces of the last attempt at a call, joined, are its reply's text, unless a wrapper of the
+    backend asked more than once within that attempt.
     """
 
     step_num: int
