@@ -18,6 +18,7 @@ NOT_RUN = {
 """Blocks that are marked ``no-run``: page and first line, and why."""
 UNLABELLED = ["docs/architecture.md"]
 """The pages of blocks without a language: a drawing."""
+PACKAGES = ("pyarrow", "scipy", "mcp", "openai", "anthropic", "genai_prices", "opentelemetry.sdk")
 WIDTH = 100
 LINK = re.compile(r"\]\(([^)#\s]*)(#[^)]*)?\)")
 
@@ -28,7 +29,7 @@ def read(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_does_what_it_says(page, server, tmp_path, monkeypatch):
-    for package in ("pyarrow", "scipy", "mcp", "openai", "anthropic"):
+    for package in PACKAGES:
         pytest.importorskip(package, reason=f"the pages need {package}")
     server.answer = fruit_model.answer
     environment = {

@@ -8,9 +8,9 @@ import typing
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from pkgutil import resolve_name
 from typing import TypedDict
 
-import looplet
 from looplet import (
     LifecycleEvent,
     MockLLMBackend,
@@ -20,7 +20,7 @@ from looplet import (
     tools_from,
 )
 from looplet.core.decisions import HONOURED, read_decision
-from looplet.core.listeners import SLOTS
+from looplet.core.listeners import METHODS, SLOTS
 from looplet.core.schema import schema_of_type
 from tests.conftest import ROOT
 
@@ -87,7 +87,7 @@ def test_the_table_of_slots_has_every_slot_with_its_parameters():
     llm = Streams([*replies, '{"tool": "done", "args": {"summary": "x"}}'])
     tools = tools_from([], include_think=True, include_done=True)
     assert len(list(composable_loop(llm, "Rest.", tools, hooks=[hook]))) == 2
-    assert called == set(SLOTS) == set(methods)
+    assert called == set(METHODS) == set(methods)
 
 
 class Streams(MockLLMBackend):
@@ -140,10 +140,29 @@ def test_the_table_of_events_names_every_event():
     assert [code(row[0]) for row in rows] == [event.value for event in LifecycleEvent]
 
 
+def test_the_table_of_what_was_asked_has_what_both_events_tell():
+    heard = {"both": set(), "response": set()}
+
+    class Hears:
+        def on_event(self, payload):
+            if payload.event == "pre_llm_call":
+                heard["both"] |= set(payload.extra)
+            elif payload.event == "post_llm_response":
+                heard["response"] |= set(payload.extra)
+
+    llm = MockLLMBackend(['{"tool": "think", "args": {"analysis": "x"}}', TypeError("wrong")])
+    tools = tools_from([], include_think=True, include_done=True)
+    assert len(list(composable_loop(llm, "Rest.", tools, hooks=[Hears()]))) == 2
+    shown = {"both": set(), "response": set()}
+    for row in table("hooks.md", "key", "in"):
+        shown[row[1]].add(code(row[0]))
+    assert shown == {"both": heard["both"], "response": heard["response"] - heard["both"]}
+
+
 def test_the_hooks_that_are_there_are_there():
     for row in table("hooks.md", "hook", "does"):
-        hook = getattr(looplet, code(row[0]))
-        assert any(hasattr(hook, slot) for slot in SLOTS)
+        hook = resolve_name(f"looplet.{code(row[0]).removeprefix('looplet.')}")
+        assert any(hasattr(hook, method) for method in METHODS)
 
 
 def test_the_table_of_a_tools_context_has_only_what_it_has():
