@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from looplet.core.backend import is_async
 from looplet.core.config import LoopConfig
@@ -21,6 +21,7 @@ from looplet.core.session import SessionLog
 from looplet.core.tools import ToolContext
 
 INTERRUPTS = (KeyboardInterrupt, SystemExit)
+Given = TypeVar("Given")
 
 
 def composable_loop(
@@ -192,7 +193,10 @@ async def _perform_async(run: Run, engine: Turn, effect: Effect) -> Effect | Non
 
 def _do(run: Run, effect: Effect) -> Any:
     if isinstance(effect, AskModel):
-        return _call_backend(effect)
+        answer = _call_backend(effect)
+        if not hasattr(answer.reply, "__await__"):
+            return answer
+        effect = Await(answer.reply, f"{type(effect.backend).__name__}.{effect.method}")
     if isinstance(effect, RunTools):
         return _run_tools(run, effect)
     if isinstance(effect, Pause):
@@ -223,23 +227,43 @@ async def _do_async(run: Run, effect: Effect) -> Any:
 
 
 async def _wait_async(run: Run, effect: Effect) -> Any:
-    import asyncio
-
     if isinstance(effect, AskModel):
-        return await asyncio.to_thread(_call_backend, effect)
+        answer = await _in_thread(_call_backend, effect)
+        if not hasattr(answer.reply, "__await__"):
+            return answer
+        return _reply(effect.backend, await answer.reply)
     if isinstance(effect, Pause):
         return await _pause_async(run, effect.seconds)
     if isinstance(effect, Save):
-        return await asyncio.to_thread(effect.write)
+        return await _in_thread(effect.write)
     if isinstance(effect, Compact):
         return await _compact_async(effect)
     assert isinstance(effect, Await)
     return await effect.awaitable
 
 
+async def _in_thread(work: Callable[..., Given], *args: Any, **keywords: Any) -> Given:
+    """Do in a thread what may take its time."""
+    import asyncio
+
+    return await asyncio.to_thread(_hand_on, work, *args, **keywords)
+
+
+def _hand_on(work: Callable[..., Given], *args: Any, **keywords: Any) -> Given:
+    """Do work whose ``StopIteration``, which a future cannot hold, would never be heard of."""
+    try:
+        return work(*args, **keywords)
+    except StopIteration as error:
+        raise RuntimeError("work in a thread raised StopIteration") from error
+
+
 def _call_backend(effect: AskModel) -> ModelReply:
     backend = effect.backend
-    reply = getattr(backend, effect.method)(effect.prompt, **effect.keywords)
+    try:
+        reply = getattr(backend, effect.method)(effect.prompt, **effect.keywords)
+    except StopIteration as error:  # which means something else to whoever hands it on
+        name = f"{type(backend).__name__}.{effect.method}"
+        raise RuntimeError(f"{name} raised StopIteration") from error
     return _reply(backend, reply)
 
 
@@ -266,7 +290,7 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
 
     dispatch = getattr(run.tools, "adispatch", None)
     if dispatch is None:
-        return await asyncio.to_thread(_run_tools, run, effect)
+        return await _in_thread(_run_tools, run, effect)
     pairs = [
         (call, _for_thread(run, call, ctx))
         for call, ctx in zip(effect.calls, effect.contexts, strict=True)
@@ -310,7 +334,7 @@ async def _compact_async(effect: Compact) -> Any:
     keywords = dict(effect.keywords)
     if is_async(llm):
         keywords["llm"] = bridged(llm, loop)
-    outcome = await asyncio.to_thread(effect.service.compact, **keywords)
+    outcome = await _in_thread(effect.service.compact, **keywords)
     return await outcome if inspect.isawaitable(outcome) else outcome
 
 

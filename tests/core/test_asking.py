@@ -135,3 +135,30 @@ def test_a_pause_ends_when_the_token_is_set_from_another_thread(drive):
     llm = drive.text([ConnectionError("down"), DONE])
     ran = run(drive, llm, hooks=[hook(on_event=cancel_soon)], cancel_token=token)
     assert (ran.stop_reason, llm.calls) == ("cancelled", 1)
+
+
+def test_a_backend_that_runs_out_of_replies_as_an_iterator_does_fails_like_any(drive, clock):
+    replies = iter([APPLE])
+
+    class Scripted:
+        def generate(self, prompt: str) -> str:
+            return next(replies)
+
+    ran = run(drive, Scripted(), runtime=clock.runtime)
+    assert ran.tools == ["price", "__llm_error__"]
+    assert "Scripted.generate raised StopIteration" in ran.steps[1].tool_result.error
+
+
+def test_a_plain_backend_that_gives_a_coroutine_is_awaited_or_refused_by_name(drive, clock):
+    class Handing:
+        async def _answer(self) -> str:
+            return DONE
+
+        def generate(self, prompt: str) -> Any:
+            return self._answer()
+
+    ran = run(drive, Handing(), runtime=clock.runtime)
+    if drive.asynchronous:
+        assert ran.stop_reason == "done"
+    else:
+        assert "Handing.generate returned an awaitable" in ran.steps[0].tool_result.error

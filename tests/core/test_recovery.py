@@ -254,3 +254,15 @@ def test_a_failure_is_a_step_also_if_a_hook_ends_the_run_with_it(drive):
     hook = type("Stops", (), {"on_event": staticmethod(stop)})()
     ran = drive(drive.text([BackendRefused("no", status=401)]), tools=library(), hooks=[hook])
     assert (ran.stop_reason, ran.tools) == ("enough", ["__llm_error__"])
+
+
+def test_a_compaction_that_ends_as_an_iterator_does_ends_the_run(drive):
+    class Broken:
+        def compact(self, **about):
+            return next(iter(()))
+
+    config = LoopConfig(compact_service=Broken())
+    ran = drive(drive.text([DONE]), tools=library(), config=config, hooks=[Once(1)])
+    assert isinstance(ran.error, RuntimeError)
+    assert isinstance(ran.error.__cause__, StopIteration)
+    assert ran.stop_reason == "error"
