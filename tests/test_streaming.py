@@ -7,6 +7,7 @@ import json
 import queue
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -20,6 +21,7 @@ from looplet import (
     LifecycleEvent,
     LoopConfig,
     OpenAIStreamingBackend,
+    async_composable_loop,
     tool,
     tools_from,
 )
@@ -368,6 +370,72 @@ def test_an_async_hook_at_pieces_is_awaited_when_the_reply_is_whole(drive):
 
     drive(typing(drive, DONE), tools=shop(), hooks=[Slow()])
     assert "".join(seen) == DONE
+
+
+@pytest.mark.parametrize("drive", [DRIVERS["async"], DRIVERS["threads"]], ids=["async", "threads"])
+def test_an_async_hook_that_fails_at_a_piece_leaves_no_other_piece_unawaited(drive):
+    class Failing:
+        async def on_chunk(self, text, step_num, attempt):
+            raise BrokenPipeError(text)
+
+    ran = drive(typing(drive, DONE), tools=shop(), hooks=[Failing()])
+    assert repr(ran.error) == repr(BrokenPipeError(DONE[:4]))
+
+
+def cancelled_while(asked, llm, hooks):
+    """Cancel the task of a run when a backend says that it was asked."""
+
+    async def consume():
+        async for _ in async_composable_loop(llm, tools=shop(), hooks=hooks):
+            pass
+
+    async def main():
+        task = asyncio.ensure_future(consume())
+        assert await asyncio.to_thread(asked.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_a_plain_backend_of_a_cancelled_task_tells_no_piece_after_the_end():
+    told, asked, ended, written = [], threading.Event(), threading.Event(), threading.Event()
+
+    class Typing:
+        def generate(self, prompt, *, on_chunk=None):
+            on_chunk("first")
+            asked.set()
+            ended.wait(60)
+            on_chunk("second")
+            written.set()
+            return DONE
+
+    def end(*args):
+        told.append("end")
+        ended.set()
+
+    watch = hook(on_chunk=lambda text, step_num, attempt: told.append(text), on_loop_end=end)
+    cancelled_while(asked, Typing(), [watch])
+    assert written.wait(60)
+    assert told == ["first", "end"]
+
+
+def test_pieces_that_no_async_hook_was_awaited_for_are_dropped_with_a_cancelled_task():
+    told, asked = [], threading.Event()
+
+    class Typing:
+        async def generate(self, prompt, *, on_chunk=None):
+            on_chunk("first")
+            asked.set()
+            await asyncio.sleep(60)
+
+    class Slow:
+        async def on_chunk(self, text, step_num, attempt):
+            told.append(text)
+
+    cancelled_while(asked, Typing(), [Slow()])
+    assert told == []
 
 
 # --- a backend that streams, from a real server

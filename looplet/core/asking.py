@@ -238,6 +238,10 @@ def call_model(
             answer = yield AskModel(backend, request.method, request.prompt, keywords)
         except Exception as error:  # noqa: BLE001 - the one place that decides about a failed call
             answer = failure = Failure(error, attempt)
+        except BaseException:  # the run is left while the model is asked
+            if teller is not None:
+                teller.give_up()
+            raise
         if teller is not None:
             yield from teller.settle()
         if isinstance(answer, ModelReply):

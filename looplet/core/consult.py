@@ -111,6 +111,8 @@ def tell_now(run: Run) -> Callable[..., None]:
     """
 
     def tell(step_num: int, call: Any, stage: str, data: Any) -> None:
+        if run.over:  # a tool that timed out may go on in its thread
+            return
         payload = payload_of(
             run,
             LifecycleEvent.TOOL_PROGRESS,
@@ -149,19 +151,21 @@ class ChunkTeller:
     """Tells pieces of a streamed reply to every ``on_chunk``, from wherever the model is asked.
 
     A hook's exception must not look like the model's, so it is kept, and raised by ``settle``
-    when the call is over; no further piece is told then.
+    when the call is over; no further piece is told then. Nor is one of a call that was given up,
+    whose thread may go on when the run has ended.
     """
 
-    __slots__ = ("_attempt", "_failure", "_run", "_waiting")
+    __slots__ = ("_attempt", "_failure", "_over", "_run", "_waiting")
 
     def __init__(self, run: Run, attempt: int) -> None:
         self._run, self._attempt = run, attempt
         self._failure: Exception | None = None
+        self._over = False
         self._waiting: list[Await] = []
 
     def __call__(self, text: str) -> None:
         """Tell one piece."""
-        if self._failure is not None:
+        if self._over or self._failure is not None:
             return
         for bound in self._run.listeners.on_chunk:
             try:
@@ -174,9 +178,20 @@ class ChunkTeller:
 
     def settle(self) -> Phase[None]:
         """Wait for what async hooks returned; raise what a hook raised."""
-        yield from self._waiting
+        try:
+            yield from self._waiting
+        finally:
+            self.give_up()
         if self._failure is not None:
             raise self._failure
+
+    def give_up(self) -> None:
+        """Tell no more, and drop what async hooks returned that was not waited for."""
+        self._over = True
+        for each in self._waiting:
+            close = getattr(each.awaitable, "close", None)
+            if callable(close):
+                close()
 
 
 def read_answer(

@@ -58,6 +58,7 @@ def finish(run: Run, reason: str, leaving: BaseException | None = None) -> Turn:
     put(run.state, "_stop_reason", run.stop_reason)
     if run.finished:
         return
+    run.over = True
     first: BaseException | None = None
     for ending in _endings(run):
         try:

@@ -106,6 +106,8 @@ class Run:
     """Whether the run was restored to the middle of a turn."""
     finished: bool = False
     """Whether it was restored to its accepted done, so that there is nothing left to do."""
+    over: bool = False
+    """Whether the end of the run has begun, after which hooks hear of no tool."""
     told: set[tuple[str, str, str]] = field(default_factory=set)
     """Warnings about decisions that were given already."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -170,3 +171,28 @@ def test_an_awaitable_that_is_no_coroutine_is_refused_by_the_sync_loop_by_name(d
         assert ran.stop_reason == "done"
     else:
         assert "Given.pre_prompt returned an awaitable" in str(ran.error)
+
+
+def test_a_tool_that_timed_out_tells_no_progress_of_a_run_that_has_ended(drive):
+    go_on, told, seen = threading.Event(), threading.Event(), []
+
+    @tool(timeout_s=0.01)
+    def slow(ctx) -> str:
+        """Never in time."""
+        go_on.wait(60)
+        ctx.report_progress("late")
+        told.set()
+        return "late"
+
+    class Watch:
+        def on_event(self, payload):
+            seen.append(payload.event.value)
+
+        def on_loop_end(self, state, session_log, context, llm):
+            seen.append("end")
+
+    tools = tools_from([slow], include_done=True)
+    drive(drive.text([call("slow"), DONE]), tools=tools, hooks=[Watch()])
+    go_on.set()
+    assert told.wait(60)
+    assert seen[-1] == "end"
