@@ -79,11 +79,11 @@ class History:
         """Keep the turns that hold these steps, each with what its result says by now.
 
         Every call of a turn is kept with its answer, since providers want both; an answer that is
-        not among ``results`` says that it was dropped. A summary of what is dropped stands after
-        the opening.
+        not among ``results`` says that it was dropped. What was said to the model since its last
+        reply is kept too. A summary of what is dropped stands after the opening.
         """
         places = [place for place, step in enumerate(self._steps) if step in results]
-        start = self._turn_of(places[0]) if places else len(self._messages)
+        start = self._turn_of(places[0]) if places else self._after_replies()
         pairs = list(zip(self._messages, self._steps, strict=True))
         opening, rest = pairs[:1], pairs[max(1, start) :]
         told = [(ChatMessage(role="user", content=summary), None)] if summary else []
@@ -108,6 +108,12 @@ class History:
 
     def _turn_of(self, place: int) -> int:
         while place > 0 and not self._messages[place].calls:
+            place -= 1
+        return place
+
+    def _after_replies(self) -> int:
+        place = len(self._messages)
+        while place > 0 and self._messages[place - 1].role == "user":
             place -= 1
         return place
 

@@ -35,3 +35,14 @@ def test_characters_are_counted_as_messages_come():
     history.say("67")
     history.reply_calls("8", [ToolCall("ab", {})])
     assert history.chars == 3 + 2 + 1 + len("ab") + len("{}")
+
+
+def test_what_was_said_since_the_last_reply_is_kept_also_where_no_result_is():
+    history = History()
+    history.open("TASK")
+    history.reply_calls("", [ToolCall("price", {}, call_id="c1")])
+    history.answer("c1", "0.4", step=1)
+    history.say("Prices are in euro.")
+    history.keep({}, "one price was looked up")
+    told = [message.content for message in history.messages()]
+    assert told == ["TASK", "one price was looked up", "Prices are in euro."]

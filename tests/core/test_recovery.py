@@ -266,3 +266,17 @@ def test_a_compaction_that_ends_as_an_iterator_does_ends_the_run(drive):
     assert isinstance(ran.error, RuntimeError)
     assert isinstance(ran.error.__cause__, StopIteration)
     assert ran.stop_reason == "error"
+
+
+def test_what_hooks_say_is_sent_again_with_a_first_native_prompt_that_was_too_long(drive):
+    class Brief:
+        def pre_prompt(self, state, session_log, context, step_num):
+            return "Read one page at a time."
+
+    done = [{"type": "tool_use", "id": "d", "name": "done", "input": {"summary": "x"}}]
+    llm = drive.native([TOO_LONG, TOO_LONG, TOO_LONG, done])
+    config = LoopConfig(use_native_tools=True)
+    ran = drive(llm, tools=library(), config=config, hooks=[Brief()])
+    assert ran.stop_reason == "done"
+    sent = [[message.content for message in request.messages] for request in llm.requests]
+    assert all("Read one page at a time." in said for said in sent)
