@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from looplet.core.asking import build_request, gather_briefing
@@ -37,7 +37,8 @@ def preview_prompt(
     >>> print(preview_prompt({"goal": "Price an apple."}).splitlines()[1])
     goal: Price an apple.
     """
-    config = LoopConfig() if config is None else config
+    # A tracer would be told of the state's steps.
+    config = LoopConfig() if config is None else replace(config, tracer=None)
     own = _Numbered(max_steps=config.max_steps, number=step_number) if state is None else state
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a preview needs no done tool

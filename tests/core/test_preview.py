@@ -17,6 +17,7 @@ from looplet import (
     tools_from,
 )
 from looplet.core.preview import preview_prompt
+from looplet.core.tracing import Tracer
 
 
 @tool
@@ -90,3 +91,12 @@ def test_a_preview_of_a_run_that_goes_on_changes_nothing_that_was_given(tmp_path
     assert "STEP 2/9" in text
     assert "think(analysis=hm)" in text
     assert (state, log.entries) == (DefaultState(max_steps=9, metadata={"a": 1}), [])
+
+
+def test_a_preview_is_not_traced(drive):
+    tools, state = tools_from([price], include_done=True), DefaultState(max_steps=5)
+    llm = drive.text([json.dumps({"tool": "price", "args": {"fruit": "apple"}})])
+    drive(llm, tools=tools, task=TASK, config=CONFIG, state=state, leave_after=1)
+    tracer = Tracer()
+    preview_prompt(TASK, tools, state, config=LoopConfig(max_steps=5, tracer=tracer))
+    assert tracer.root_spans == []
