@@ -30,8 +30,8 @@ Turn = Generator[Effect, Any, None]
 def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
     """Run the calls of a turn in order, yielding a step each, within the budget.
 
-    What was not run is named in the warnings of the last step and, if the run goes on, in the
-    next briefing. ``entities`` collects what ``extract_entities`` found.
+    What was not run is named in the warnings of the turn's last step, if there is one, and, if
+    the run goes on, in the next briefing. ``entities`` collects what ``extract_entities`` found.
     """
     place = 0
     while place < len(calls):
@@ -47,14 +47,16 @@ def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
         yield from run_them(run, batch, calls[place:], entities)
     if run.cancelled:
         run.stop("cancelled")
-    left = calls[place:]
-    if left and run.last_step is not None and not run.named_unrun:
-        _name_unrun(run, run.last_step.tool_result, left)
+    left, last = calls[place:], run.last_step
+    if left and not run.named_unrun and last is not None and last.number >= run.turn_from:
+        _name_unrun(run, last.tool_result, left)
 
 
 def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[str]) -> Turn:
     """Ask the hooks, the schema and the done tool itself whether the run is complete."""
     number = run.next_number
+    if RAW_ARGUMENT in call.args:
+        _name_bare_argument(run, call)
     rejection = yield from _check_done(run, call, number)
     result: ToolResult | None = None
     if rejection is None:

@@ -170,3 +170,13 @@ def test_the_theory_of_a_call_whose_arguments_were_rewritten_stays_in_the_log(dr
     ran = drive(drive.text([reply, DONE]), tools=shop(), hooks=[change], session_log=log)
     assert ran.steps[0].tool_call.args == {"fruit": "pear"}
     assert log.entries[0].theory == "apples are cheap"
+
+
+def test_a_bare_text_for_done_has_its_parameters_name_before_anyone_judges_it(drive):
+    judged = []
+    judge = hook(check_done=lambda *args, tool_call: judged.append(dict(tool_call.args)))
+    schema = {"properties": {"summary": {"type": "string"}}, "required": ["summary"]}
+    llm = drive.text([json.dumps({"tool": "done", "args": "all priced"})])
+    ran = drive(llm, tools=shop(), hooks=[judge], config=LoopConfig(output_schema=schema))
+    assert ran.stop_reason == "done"
+    assert judged == [{"summary": "all priced"}]

@@ -24,7 +24,7 @@ from looplet import (
     tools_from,
 )
 from tests.drivers import DRIVERS
-from tests.guarantees.parts import APPLE, DONE, PEAR, call, hook, price, several, shop
+from tests.guarantees.parts import APPLE, DONE, PEAR, at, call, hook, price, several, shop
 
 
 def counting() -> tuple[Any, list[str]]:
@@ -139,6 +139,22 @@ def test_a_cancelled_run_says_which_calls_it_left(drive, where):
     )
     assert (ran.tools, ran.stop_reason) == (["abort"], "cancelled")
     assert ran.steps[0].tool_result.warnings == ["not run: price, price"]
+
+
+def test_a_turn_without_a_step_leaves_the_steps_before_it_alone(drive):
+    token = CancelToken()
+
+    def cancel(payload: Any) -> None:
+        token.cancel() if payload.step_num == 2 else None
+
+    ran = drive(
+        drive.text([APPLE, several(APPLE, PEAR)]),
+        tools=shop(),
+        hooks=[at("post_llm_response", give=cancel)],
+        config=LoopConfig(cancel_token=token),
+    )
+    assert (ran.tools, ran.stop_reason) == (["price"], "cancelled")
+    assert ran.steps[0].tool_result.warnings == []
 
 
 @pytest.mark.parametrize("rejected", [False, True], ids=["accepted", "rejected"])
