@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -291,18 +291,34 @@ async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
     dispatch = getattr(run.tools, "adispatch", None)
     if dispatch is None:
         return await _in_thread(_run_tools, run, effect)
-    pairs = [
-        (call, _for_thread(run, call, ctx))
+    tasks = [
+        asyncio.ensure_future(_keeping(dispatch(call, ctx=_for_thread(run, call, ctx))))
         for call, ctx in zip(effect.calls, effect.contexts, strict=True)
     ]
-    tasks = [asyncio.ensure_future(dispatch(call, ctx=ctx)) for call, ctx in pairs]
     try:
         return list(await asyncio.gather(*tasks))
-    except BaseException:  # no tool goes on behind a run that ends
+    except BaseException as error:  # no tool goes on behind a run that ends
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(error, _Interrupted):
+            raise error.interrupt from None
         raise
+
+
+class _Interrupted(BaseException):
+    """Carries a tool's interrupt out of a task, whose own would end the event loop with it."""
+
+    def __init__(self, interrupt: BaseException) -> None:
+        super().__init__()
+        self.interrupt = interrupt
+
+
+async def _keeping(work: Awaitable[ToolResult]) -> ToolResult:
+    try:
+        return await work
+    except INTERRUPTS as interrupt:
+        raise _Interrupted(interrupt) from None
 
 
 def _for_thread(run: Run, call: ToolCall, ctx: ToolContext | None) -> ToolContext | None:

@@ -169,22 +169,22 @@ def test_an_interrupted_attempt_is_a_step_in_state_and_trace(drive, error):
     assert [each.tool_call.tool for each in recorder.trajectory.steps] == ["price", "wait"]
 
 
-def test_every_attempt_of_an_interrupted_batch_is_a_step():
-    # The sync loop alone: an interrupt inside of tasks that run side by side ends the event loop.
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_every_attempt_of_an_interrupted_batch_is_a_step(drive, error):
     tools = tools_from([], include_done=True)
 
     @tools.tool(concurrent_safe=True)
     def wait(name: str) -> dict:
         if name == "b":
-            raise KeyboardInterrupt
+            raise error
         return {}
 
-    state, reply = DefaultState(), several(call("wait", name="a"), call("wait", name="b"))
+    reply, watcher = several(call("wait", name="a"), call("wait", name="b")), Watcher()
     config = LoopConfig(concurrent_dispatch=True)
-    with pytest.raises(KeyboardInterrupt):
-        list(composable_loop(MockLLMBackend([reply]), tools=tools, state=state, config=config))
-    assert [step.tool_call.args["name"] for step in state.steps] == ["a", "b"]
-    assert state._stop_reason == "interrupted"
+    ran = drive(drive.text([reply]), tools=tools, config=config, hooks=[watcher])
+    assert type(ran.error) is error
+    assert [step.tool_call.args["name"] for step in ran.state.steps] == ["a", "b"]
+    assert (watcher.ends, ran.stop_reason) == (1, "interrupted")
 
 
 @pytest.mark.parametrize("slot", ["pre_prompt", "post_dispatch", "should_stop"])
