@@ -113,8 +113,8 @@ class SummarizeCompact:
             outcome = truncate.compact(**given)
             extra = {**(outcome.extra or {}), "fallback": describe(error)}
             return replace(outcome, llm_calls_spent=1, extra=extra)
+        outcome = truncate.compact(**given)  # first: the summary is none of the newest steps
         session_log.record(step=step_num, tool=SUMMARY_TOOL, reasoning=summary)
-        outcome = truncate.compact(**given)
         told = Message(MessageRole.SYSTEM, f"Summary of earlier steps:\n{summary}")
         conversation.revise([told, *conversation.messages])
         return replace(outcome, messages_after=len(conversation.messages), llm_calls_spent=1)

@@ -73,6 +73,7 @@ def test_a_summary_stands_for_the_older_turns():
     assert "prompt 8" not in llm.last_prompt
     assert talk.messages[0].content == "Summary of earlier steps:\nApples cost 0.40."
     assert [text.split(":")[0] for text in results(talk)] == ["7", "8"]
+    assert [entry.step for entry in log.entries[:-1]] == [7, 8]
     assert log.entries[-1].tool == "__compact_summary__"
     assert "summary of earlier steps: Apples cost 0.40." in log.render()
 
