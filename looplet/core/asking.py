@@ -24,9 +24,9 @@ from looplet.core.prompt import (
 )
 from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
-from looplet.core.run import Run, backend_for, call_keywords, tools_chars
+from looplet.core.run import Run, backend_for, call_keywords
 from looplet.core.session import facts_of
-from looplet.core.usage import tokens_of
+from looplet.core.usage import CHARS_PER_TOKEN, message_chars, tokens_of, tools_chars
 
 PAUSES = (1.0, 2.0)
 """Seconds before the second and the third attempt at a model call."""
@@ -35,7 +35,6 @@ LONGEST_WAIT = 60.0
 REPAIRS = 2
 CUT_SHORT = "max_tokens"
 """The stop reason of a reply that the token limit ended."""
-CHARS_PER_TOKEN = 4
 NO_ANSWER = "LLM call failed after all retry attempts"
 
 
@@ -466,8 +465,12 @@ def _count(run: Run, request: ModelRequest, answer: ModelReply) -> None:
 
 
 def _chars(run: Run, request: ModelRequest) -> int:
-    prompt = run.history.chars if run.history is not None else len(request.prompt)
-    return prompt + len(request.system_prompt) + tools_chars(request.tools)
+    history, sent = run.history, len(request.prompt)
+    if history is not None and request.messages:
+        sent = history.chars  # of all but what a repair adds
+        if len(request.messages) > len(history):
+            sent += sum(map(message_chars, request.messages[len(history) :]))
+    return sent + len(request.system_prompt) + tools_chars(request.tools)
 
 
 def _pause_after(error: Exception, attempt: int) -> float:

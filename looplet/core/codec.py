@@ -59,9 +59,9 @@ def canonical(value: object) -> str:
     '{"a":"\\u00e9","b":1}'
     """
     try:
-        return _CANONICAL.encode(value)
+        return _encode_canonical(value)
     except (TypeError, ValueError, RecursionError):
-        return _CANONICAL.encode(_in_order(to_jsonable(value)))
+        return _encode_canonical(_in_order(to_jsonable(value)))
 
 
 def plain_text(value: object) -> str:
@@ -83,11 +83,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+def fast_encoder(
+    *, default: Callable[[Any], JSON], canonical: bool = False
+) -> Callable[[Any], str]:
+    """An encoder to JSON text that is made once and used often; ``default`` is json's own.
 
-
-def fast_encoder(*, default: Callable[[Any], JSON]) -> Callable[[Any], str]:
-    """An encoder to JSON text, not limited to ASCII, that is made once and used often.
+    A canonical text is ASCII, without spaces and with its keys sorted, and NaN and infinities
+    raise ``ValueError``.
 
     ``json.JSONEncoder`` makes a new C encoder for every value, which costs three times as much
     as encoding a small one. A value that contains itself raises ``RecursionError``.
@@ -96,11 +98,23 @@ def fast_encoder(*, default: Callable[[Any], JSON]) -> Callable[[Any], str]:
     '{"fruit": "pear", "n": [1, 2.5, null]}'
     """
     make: Any = getattr(json.encoder, "c_make_encoder", None)
-    text: Any = getattr(json.encoder, "encode_basestring", None)
+    name = "encode_basestring_ascii" if canonical else "encode_basestring"
+    text: Any = getattr(json.encoder, name, None)
+    comma, colon = (",", ":") if canonical else (", ", ": ")
     if make is None or text is None:  # an interpreter without the C parts
-        return json.JSONEncoder(ensure_ascii=False, default=default).encode
-    encode = make(None, default, text, None, ": ", ", ", False, False, True)  # noqa: FBT003 - the C function's own form
+        return json.JSONEncoder(
+            default=default, ensure_ascii=canonical, sort_keys=canonical,
+            allow_nan=not canonical, separators=(comma, colon),
+        ).encode  # fmt: skip
+    encode = make(None, default, text, None, colon, comma, canonical, False, not canonical)  # noqa: FBT003 - the C function's own form
     return lambda value: "".join(encode(value, 0))
+
+
+def _refuse(value: object) -> JSON:
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode_canonical = fast_encoder(default=_refuse, canonical=True)
 
 
 def _encode(value: object) -> JSON:
@@ -135,7 +149,7 @@ def _in_order(value: JSON) -> JSON:
         return value
     value = {key: _in_order(item) for key, item in value.items()}
     if value.get(TAG) == "dict":
-        value["value"] = sorted(value["value"], key=_CANONICAL.encode)
+        value["value"] = sorted(value["value"], key=_encode_canonical)
     return value
 
 
@@ -166,7 +180,7 @@ def _encode_other(value: object) -> JSON:
 
 
 def _encode_set(value: set[object] | frozenset[object]) -> JSON:
-    items = sorted((_encode(item) for item in value), key=_CANONICAL.encode)
+    items = sorted((_encode(item) for item in value), key=_encode_canonical)
     return _tagged("set" if isinstance(value, set) else "frozenset", items)
 
 

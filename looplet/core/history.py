@@ -9,6 +9,7 @@ from looplet.core.codec import JSON
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ToolCall, is_dunder
 from looplet.core.show import cut
+from looplet.core.usage import message_chars
 
 DROPPED = "[result dropped to save room]"
 """Stands for a result that was dropped out of a turn that is kept for the others' sake."""
@@ -33,6 +34,10 @@ class History:
         """Beside each message the number of the step whose result it is, if it is one."""
         self.chars = 0
         """Characters of all messages, kept so that nobody has to count them again."""
+
+    def __len__(self) -> int:
+        """How many messages there are."""
+        return len(self._messages)
 
     def messages(self) -> tuple[ChatMessage, ...]:
         """Every message so far."""
@@ -120,24 +125,16 @@ class History:
     def _set(self, pairs: Sequence[tuple[ChatMessage, int | None]]) -> None:
         self._messages = [message for message, _ in pairs]
         self._steps = [step for _, step in pairs]
-        self.chars = sum(_chars(message) for message in self._messages)
+        self.chars = sum(message_chars(message) for message in self._messages)
 
     def _add(self, message: ChatMessage, step: int | None = None) -> None:
         self._messages.append(message)
         self._steps.append(step)
-        self.chars += _chars(message)
+        self.chars += message_chars(message)
 
 
 def _visible(call: ToolCall) -> dict[str, object]:
     return {key: value for key, value in call.args.items() if not is_dunder(key)}
-
-
-def _chars(message: ChatMessage) -> int:
-    if not message.calls and not message.blocks:
-        return len(message.content)
-    calls = sum([len(call.name) + len(str(call.input)) for call in message.calls])
-    beside = (block for block in message.blocks if block.get("type") not in ("text", "tool_use"))
-    return len(message.content) + calls + sum([len(str(block)) for block in beside])
 
 
 def _saying(message: ChatMessage, step: int | None, results: Mapping[int, str]) -> ChatMessage:

@@ -13,6 +13,7 @@ from looplet.core.events import LifecycleEvent
 from looplet.core.logs import log
 from looplet.core.messages import ModelRequest
 from looplet.core.run import Run, backend_for
+from looplet.core.usage import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
     from looplet.core.compaction import CompactReason
@@ -22,7 +23,6 @@ REPLY_TOKENS = 3000
 """Room that a prompt must leave in the window."""
 TRIMMED_CHARS = 500
 """How much of a result a prompt shows once results were trimmed."""
-CHARS_PER_TOKEN = 4
 
 
 def compact_if_asked(run: Run) -> Phase[None]:

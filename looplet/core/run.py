@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.backend import is_async, names_taken, only_taken, takes
-from looplet.core.codec import canonical
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.history import History
@@ -346,11 +345,6 @@ def _ask_for(run: Run, backend: Any, method: Method, wanted: dict[str, Any]) -> 
     names = names_taken(backend, method)
     run.names_of = None if names is None else (backend, method, names)
     return taken
-
-
-def tools_chars(schemas: Sequence[Mapping[str, Any]]) -> int:
-    """Characters of tool schemas, as they count towards a prompt."""
-    return len(canonical(list(schemas))) if schemas else 0
 
 
 def _own_config(

@@ -5,7 +5,7 @@ Knows requests and replies; knows no provider and no price.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from looplet.core.backend import Reply
@@ -71,19 +71,25 @@ def _given(usage: Mapping[str, Any] | None, name: str) -> int | None:
 
 
 def _chars_sent(request: ModelRequest) -> int:
-    messages = sum(_message_chars(message) for message in request.conversation())
-    return messages + (len(canonical(list(request.tools))) if request.tools else 0)
+    messages = sum(message_chars(message) for message in request.conversation())
+    return messages + tools_chars(request.tools)
 
 
-def _message_chars(message: ChatMessage) -> int:
-    calls = sum(len(call.name) + len(canonical(call.input)) for call in message.calls)
-    thoughts = sum(_block_chars(block) for block in _thoughts(message.blocks))
-    return len(message.content) + calls + thoughts
+def tools_chars(schemas: Sequence[Mapping[str, JSON]]) -> int:
+    """Characters of tools' schemas, as they count towards what is sent."""
+    return len(canonical(list(schemas))) if schemas else 0
 
 
-def _thoughts(blocks: Iterable[Mapping[str, JSON]]) -> Iterable[Mapping[str, JSON]]:
-    """The blocks beside texts and calls, which a message has in fields of their own."""
-    return (block for block in blocks if block.get("type") not in ("text", "tool_use"))
+def message_chars(message: ChatMessage) -> int:
+    """Characters of a message: of its text, its calls, and what the model thought."""
+    chars = len(message.content)
+    for call in message.calls:
+        chars += len(call.name) + len(canonical(call.input))
+    for block in message.blocks:
+        # Texts and calls are in fields of their own.
+        if block.get("type") not in ("text", "tool_use"):
+            chars += _block_chars(block)
+    return chars
 
 
 def chars_received(reply: object) -> int:

@@ -205,3 +205,21 @@ def test_a_configs_router_picks_the_backend_of_every_purpose(drive):
     assert ran.stop_reason == "done"
     assert asked == ["reasoning", "tool", "compaction", "reasoning", "repair"]
     assert unused.calls == 0
+
+
+def test_the_estimate_of_a_native_request_is_the_same_wherever_it_is_made(drive):
+    def asked(name: str, **args: Any) -> list[dict[str, Any]]:
+        return [{"type": "tool_use", "id": name, "name": name, "input": args}]
+
+    odd = asked("price", fruit="äpple", beside=[1, 2.5, None, {"b": True, "a": "x"}])
+    llm = drive.native([odd, odd, "no call", asked("done", summary="x")])
+    recorder = TrajectoryRecorder()
+    ran = drive(
+        recorder.wrap_llm(llm),
+        tools=shop(),
+        hooks=[recorder],
+        config=LoopConfig(use_native_tools=True),
+    )
+    told = [each.input_tokens for each in recorder.trajectory.llm_calls]
+    assert len(told) == 4
+    assert [step.usage.input_tokens for step in ran.steps] == [*told[:2], told[2] + told[3]]
