@@ -12,6 +12,7 @@ from looplet.core.conversation import Message, MessageRole
 from looplet.core.decisions import HookDecision
 from looplet.core.effects import Effect, RunTools, Save
 from looplet.core.events import LifecycleEvent
+from looplet.core.failures import INTERRUPTS
 from looplet.core.parse import RAW_ARGUMENT, THEORY
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
 from looplet.core.registry import BaseToolRegistry, refused
@@ -236,7 +237,7 @@ def _dispatch(run: Run, calls: Sequence[ToolCall], first: int) -> Phase[list[Too
     contexts = [_context_for(run, call, first + offset) for offset, call in enumerate(calls)]
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
-    except (KeyboardInterrupt, SystemExit) as interrupt:
+    except INTERRUPTS as interrupt:
         _record_interrupted(run, calls, interrupt)
         raise
     if run.unfinished:

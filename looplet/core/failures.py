@@ -24,6 +24,8 @@ _BY_WORD: tuple[tuple[tuple[str, ...], ErrorKind, bool], ...] = (
     ),
     (("parseerror", "decodeerror"), ErrorKind.PARSE, False),
 )  # fmt: skip
+INTERRUPTS = (KeyboardInterrupt, SystemExit)
+"""What asks the whole process to stop."""
 PERMANENT_STATUS = frozenset({400, 401, 403, 404, 422})
 _TOO_LARGE, _TOO_MANY = 413, 429
 

@@ -1,27 +1,20 @@
-"""The two drivers of the engine, sync and async, side by side. They hold no policy."""
+"""The two drivers of the engine, sync and async, side by side; ``performing`` does what it asks."""
 
 from __future__ import annotations
 
-import inspect
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Any
 
-from looplet.core.backend import is_async
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
 from looplet.core.dispatching import Turn
-from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, Pause, RunTools, Save
+from looplet.core.effects import Effect
 from looplet.core.engine import finish, turns
-from looplet.core.records import Step, ToolCall, ToolResult
-from looplet.core.registry import BaseToolRegistry
+from looplet.core.failures import INTERRUPTS
+from looplet.core.performing import do, do_async
+from looplet.core.records import Step
 from looplet.core.run import Run, start_run
 from looplet.core.session import SessionLog
-from looplet.core.tools import ToolContext
-
-INTERRUPTS = (KeyboardInterrupt, SystemExit)
-Given = TypeVar("Given")
 
 
 def composable_loop(
@@ -174,7 +167,7 @@ def _throw(engine: Turn, error: BaseException) -> Effect | None:
 def _perform(run: Run, engine: Turn, effect: Effect) -> Effect | None:
     """Do what the engine asks for and send it the answer, or throw in the failure."""
     try:
-        answer = _do(run, effect)
+        answer = do(run, effect)
     except BaseException as error:  # noqa: BLE001 - the engine decides
         return _throw(engine, error)
     try:
@@ -185,197 +178,10 @@ def _perform(run: Run, engine: Turn, effect: Effect) -> Effect | None:
 
 async def _perform_async(run: Run, engine: Turn, effect: Effect) -> Effect | None:
     try:
-        answer = await _do_async(run, effect)
+        answer = await do_async(run, effect)
     except BaseException as error:  # noqa: BLE001 - the engine decides
         return _throw(engine, error)
     return _resume(engine, answer)
-
-
-def _do(run: Run, effect: Effect) -> Any:
-    if isinstance(effect, AskModel):
-        answer = _call_backend(effect)
-        if not hasattr(answer.reply, "__await__"):
-            return answer
-        effect = Await(answer.reply, f"{type(effect.backend).__name__}.{effect.method}")
-    if isinstance(effect, RunTools):
-        return _run_tools(run, effect)
-    if isinstance(effect, Pause):
-        return _pause(run, effect.seconds)
-    if isinstance(effect, Save):
-        return effect.write()
-    if isinstance(effect, Compact):
-        outcome = effect.service.compact(**effect.keywords)
-        if not inspect.isawaitable(outcome):
-            return outcome
-        effect = Await(outcome, f"{type(effect.service).__name__}.compact")
-    if isinstance(effect, Await) and inspect.iscoroutine(effect.awaitable):
-        effect.awaitable.close()
-    where = effect.where if isinstance(effect, Await) else "the engine"
-    raise TypeError(f"{where} returned an awaitable under the sync loop; use async_composable_loop")
-
-
-async def _do_async(run: Run, effect: Effect) -> Any:
-    if isinstance(effect, AskModel) and is_async(effect.backend):
-        return await _await_backend(effect)
-    if isinstance(effect, RunTools):
-        dispatch = getattr(run.tools, "adispatch", None)
-        if dispatch is not None and len(effect.calls) == 1:
-            ctx = _for_thread(run, effect.calls[0], effect.contexts[0])
-            return [await dispatch(effect.calls[0], ctx=ctx)]
-        return await _run_tools_async(run, effect)
-    return await _wait_async(run, effect)
-
-
-async def _wait_async(run: Run, effect: Effect) -> Any:
-    if isinstance(effect, AskModel):
-        answer = await _in_thread(_call_backend, effect)
-        if not hasattr(answer.reply, "__await__"):
-            return answer
-        return _reply(effect.backend, await answer.reply)
-    if isinstance(effect, Pause):
-        return await _pause_async(run, effect.seconds)
-    if isinstance(effect, Save):
-        return await _in_thread(effect.write)
-    if isinstance(effect, Compact):
-        return await _compact_async(effect)
-    assert isinstance(effect, Await)
-    return await effect.awaitable
-
-
-async def _in_thread(work: Callable[..., Given], *args: Any, **keywords: Any) -> Given:
-    """Do in a thread what may take its time."""
-    import asyncio
-
-    return await asyncio.to_thread(_hand_on, work, *args, **keywords)
-
-
-def _hand_on(work: Callable[..., Given], *args: Any, **keywords: Any) -> Given:
-    """Do work whose ``StopIteration``, which a future cannot hold, would never be heard of."""
-    try:
-        return work(*args, **keywords)
-    except StopIteration as error:
-        raise RuntimeError("work in a thread raised StopIteration") from error
-
-
-def _call_backend(effect: AskModel) -> ModelReply:
-    backend = effect.backend
-    try:
-        reply = getattr(backend, effect.method)(effect.prompt, **effect.keywords)
-    except StopIteration as error:  # which means something else to whoever hands it on
-        name = f"{type(backend).__name__}.{effect.method}"
-        raise RuntimeError(f"{name} raised StopIteration") from error
-    return _reply(backend, reply)
-
-
-async def _await_backend(effect: AskModel) -> ModelReply:
-    backend = effect.backend
-    reply = await getattr(backend, effect.method)(effect.prompt, **effect.keywords)
-    return _reply(backend, reply)
-
-
-def _reply(backend: Any, reply: Any) -> ModelReply:
-    """Take usage and stop reason where the call was made: they belong to that thread or task."""
-    usage = getattr(backend, "last_usage", None)
-    return ModelReply(reply, usage, getattr(backend, "last_stop_reason", None))
-
-
-def _run_tools(run: Run, effect: RunTools) -> list[ToolResult]:
-    if len(effect.calls) == 1:
-        return [run.tools.dispatch(effect.calls[0], ctx=effect.contexts[0])]
-    return list(run.tools.dispatch_batch(effect.calls, ctx=effect.contexts))
-
-
-async def _run_tools_async(run: Run, effect: RunTools) -> list[ToolResult]:
-    import asyncio
-
-    dispatch = getattr(run.tools, "adispatch", None)
-    if dispatch is None:
-        return await _in_thread(_run_tools, run, effect)
-    tasks = [
-        asyncio.ensure_future(_keeping(dispatch(call, ctx=_for_thread(run, call, ctx))))
-        for call, ctx in zip(effect.calls, effect.contexts, strict=True)
-    ]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException as error:  # no tool goes on behind a run that ends
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(error, _Interrupted):
-            raise error.interrupt from None
-        raise
-
-
-class _Interrupted(BaseException):
-    """Carries a tool's interrupt out of a task, whose own would end the event loop with it."""
-
-    def __init__(self, interrupt: BaseException) -> None:
-        super().__init__()
-        self.interrupt = interrupt
-
-
-async def _keeping(work: Awaitable[ToolResult]) -> ToolResult:
-    try:
-        return await work
-    except INTERRUPTS as interrupt:
-        raise _Interrupted(interrupt) from None
-
-
-def _for_thread(run: Run, call: ToolCall, ctx: ToolContext | None) -> ToolContext | None:
-    """A plain tool runs in a thread, where it can wait for a reply of an async backend."""
-    if (
-        ctx is None
-        or ctx.llm is None
-        or not is_async(ctx.llm)
-        or not isinstance(run.tools, BaseToolRegistry)
-    ):
-        return ctx
-    import asyncio
-
-    from looplet.core.scoped import bridged
-
-    spec = run.tools.get(call.tool)
-    if spec is None or spec.is_async:
-        return ctx
-    return replace(ctx, llm=bridged(ctx.llm, asyncio.get_running_loop()))
-
-
-async def _compact_async(effect: Compact) -> Any:
-    """Run a service in a thread; an async backend is asked on this loop, for plain services."""
-    import asyncio
-
-    from looplet.core.scoped import bridged
-
-    loop, llm = asyncio.get_running_loop(), effect.keywords["llm"]
-    keywords = dict(effect.keywords)
-    if is_async(llm):
-        keywords["llm"] = bridged(llm, loop)
-    outcome = await _in_thread(effect.service.compact, **keywords)
-    return await outcome if inspect.isawaitable(outcome) else outcome
-
-
-def _pause(run: Run, seconds: float) -> None:
-    token = run.config.cancel_token
-    if token is not None and run.config.runtime.sleep is time.sleep:
-        token.wait(seconds)
-    else:
-        run.config.runtime.sleep(seconds)
-
-
-async def _pause_async(run: Run, seconds: float) -> None:
-    import asyncio
-
-    sleep = run.config.runtime.sleep
-    if sleep is not time.sleep:
-        waited = sleep(seconds)
-        if inspect.isawaitable(waited):
-            await waited
-        return
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    # A cancel token is set from any thread, so it is looked at rather than waited for.
-    while not run.cancelled and (left := end - loop.time()) > 0:  # noqa: ASYNC110
-        await asyncio.sleep(min(left, 0.1) if run.config.cancel_token else left)
 
 
 def _drain(run: Run, ending: Turn) -> None:
