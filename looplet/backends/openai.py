@@ -172,9 +172,7 @@ class OpenAIChat(ProviderBackend):
             if self.tool_choice is not None:
                 body["tool_choice"] = self.tool_choice
         self._limit(body, self._max_tokens(request))
-        if "temperature" in self._refused:
-            del body["temperature"]
-        return body
+        return _without(body, self._refused & {"temperature"})
 
     def _limit(self, body: dict[str, Any], max_tokens: int) -> None:
         names = LIMIT_NAMES[::-1] if self.base_url.startswith(OPENAI_HOST) else LIMIT_NAMES
@@ -191,7 +189,7 @@ class OpenAIChat(ProviderBackend):
             max_tokens=self._max_tokens(request),
             tool_choice=self.tool_choice,
         )
-        return {name: value for name, value in body.items() if name not in self._refused}
+        return _without(body, self._refused)
 
     def _send(self, body: dict[str, Any]) -> Any:
         if self.api == "responses":
@@ -316,3 +314,12 @@ class AsyncOpenAIBackend(OpenAIChat, AsyncProviderBackend):
         asked = {**options, "max_tokens": max_tokens, "temperature": temperature, "tools": tools}
         asked["system_prompt"] = system_prompt
         return await self._ask(self._begin("generate_with_tools", prompt, asked))
+
+
+def _without(body: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """The body without these parameters, wherever they stand in it."""
+    out = {name: value for name, value in body.items() if name not in names}
+    if out.get("extra_body"):
+        extra = out["extra_body"].items()
+        out["extra_body"] = {name: value for name, value in extra if name not in names}
+    return out

@@ -228,11 +228,16 @@ class ProviderBackend(ABC):
             return self.default_max_tokens
         return asked
 
-    def _meet(self, error: Exception, body: Mapping[str, Any]) -> None:
-        """Return if the request can be put in another way; raise the failure as ours if not."""
+    def _meet(self, error: Exception, body: Mapping[str, Any], known: frozenset[str]) -> None:
+        """Return if the request can be put in another way; raise the failure as ours if not.
+
+        ``known`` are the parameters that were known to be refused when ``body`` was made; one of
+        them that is in it all the same was asked for by other means, and stays.
+        """
         name = self._refused_in(error)
         extra = body.get("extra_body") or {}
-        if name is None or name not in {*body, *extra} or not self._can_do_without(name):
+        sent = {*body, *extra} - known
+        if name is None or name not in sent or not self._can_do_without(name):
             raise self._failure(error) from error
         if name == "temperature" and name not in self._refused:
             warnings.warn(
@@ -308,11 +313,11 @@ class SyncProviderBackend(ProviderBackend):
     def _answer(self, request: ModelRequest) -> Any:
         """What the SDK's call gives, asked again as long as the request can be put otherwise."""
         while True:
-            body = self._body(request)
+            known, body = self._refused, self._body(request)
             try:
                 return self._send(body)
             except self._failures as error:
-                self._meet(error, body)
+                self._meet(error, body, known)
 
 
 class AsyncProviderBackend(ProviderBackend):
@@ -328,11 +333,11 @@ class AsyncProviderBackend(ProviderBackend):
     async def _answer(self, request: ModelRequest) -> Any:
         """What the SDK's call gives, asked again as long as the request can be put otherwise."""
         while True:
-            body = self._body(request)
+            known, body = self._refused, self._body(request)
             try:
                 return await self._send(body)
             except self._failures as error:
-                self._meet(error, body)
+                self._meet(error, body, known)
 
 
 def http_errors(name: str) -> tuple[type[Exception], ...]:

@@ -29,6 +29,7 @@ from looplet.errors import (
     LoopletError,
     MissingExtra,
 )
+from tests.servers import Answer, completion
 
 TOOL = {
     "name": "price",
@@ -415,6 +416,32 @@ def test_a_model_without_temperature_is_asked_without_and_a_warning_says_so(
         assert llm.ask() == "ok"
     assert llm.ask() == "ok"
     assert ["temperature" in body for body in server.bodies] == [True, False, False]
+
+
+def refusing(server, name):
+    """A server whose model does not take that parameter, and gives up after many requests."""
+
+    def refuse(body):
+        refusal = error_body(f"No {name}.", code="unsupported_parameter", param=name)
+        if len(server.bodies) > 8:
+            return Answer(500, error_body("asked again and again"))
+        return Answer(400, refusal) if name in body else Answer(body=completion())
+
+    return refuse
+
+
+def test_a_temperature_of_extra_body_is_left_out_like_any_other(connect, server):
+    server.answer = refusing(server, "temperature")
+    with pytest.warns(UserWarning, match=r"takes no temperature"):
+        assert connect().ask(extra_body={"temperature": 1}) == "ok"
+    assert ["temperature" in body for body in server.bodies] == [True, False]
+
+
+def test_a_limit_of_extra_body_that_is_refused_is_not_sent_for_ever(connect, server):
+    server.answer = refusing(server, "max_tokens")
+    with pytest.raises(BackendRefused, match=r"No max_tokens"):
+        connect().ask(extra_body={"max_tokens": 1})
+    assert len(server.bodies) == 2
 
 
 def test_openais_own_address_is_asked_by_the_new_name():
