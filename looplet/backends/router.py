@@ -17,7 +17,7 @@ from looplet.core.failures import describe, is_overflow, status_of
 from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method
 from looplet.core.usage import count_tokens
-from looplet.core.wrapping import request_of
+from looplet.core.wrapping import lent, request_of
 from looplet.errors import RunCancelled, UnknownBackend
 
 DEFAULT_PURPOSE = "reasoning"
@@ -124,7 +124,7 @@ class BackendRouter(Counted):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # not set yet: copying and unpickling look before __init__
             raise AttributeError(name)
-        value = getattr(self._profiles[self._default].backend, name)
+        value = lent(self._profiles[self._default].backend, name)
         return self._with_tools if name == "generate_with_tools" else value
 
     def _with_tools(self, prompt: str, *, purpose: str = DEFAULT_PURPOSE, **keywords: Any) -> Any:
@@ -263,7 +263,7 @@ class SelectedBackend:
         if name.startswith("_"):  # not set yet: copying and unpickling look before __init__
             raise AttributeError(name)
         first = self._router._candidates(self._purpose)[0]  # noqa: SLF001  # a part of it
-        value = getattr(first.backend, name)
+        value = lent(first.backend, name)
         return self._with_tools if name == "generate_with_tools" else value
 
     def _with_tools(self, prompt: str, **keywords: Any) -> Any:

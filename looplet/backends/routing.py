@@ -16,6 +16,7 @@ from looplet.core.codec import JSON
 from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method
 from looplet.core.records import is_dunder
+from looplet.core.wrapping import lent
 
 PURPOSES = (DEFAULT_PURPOSE, "repair", "compaction", "tool")
 """What the loop asks for."""
@@ -129,7 +130,7 @@ class RoutingLLMBackend:
     def __getattr__(self, name: str) -> Any:
         if name in {"router", "_last"} or is_dunder(name):  # not set yet, or not ours to lend
             raise AttributeError(name)
-        value = getattr(self._select(None), name)
+        value = lent(self._select(None), name)
         return self._with_tools if name == "generate_with_tools" else value
 
     def _with_tools(self, prompt: str, *, purpose: str | None = None, **keywords: Any) -> Any:

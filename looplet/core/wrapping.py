@@ -33,6 +33,20 @@ def request_of(method: Method, prompt: str, keywords: Mapping[str, Any]) -> Mode
 _FIELDS = frozenset({"system_prompt", "messages", "tools", "max_tokens", "temperature"})
 
 
+def lent(inner: Any, name: str) -> Any:
+    """An attribute of a wrapped backend, for the wrapper to have too.
+
+    Raises ``AttributeError`` for ``stream``: what a wrapper does it does around a call, and pieces
+    that are fetched from the wrapped backend itself would pass it by.
+    """
+    if name == "stream":
+        raise AttributeError(
+            "a wrapped backend has no stream(), which would pass the wrapper by; pass on_chunk= to "
+            "generate or generate_with_tools, and it is told each piece"
+        )
+    return getattr(inner, name)
+
+
 class Wrapper:
     """What every wrapper does, sync or async."""
 
@@ -51,7 +65,7 @@ class Wrapper:
         # would be the wrapped backend's and lose the wrapper.
         if name == "inner" or is_dunder(name):
             raise AttributeError(name)
-        value = getattr(self.inner, name)
+        value = lent(self.inner, name)
         return self._with_tools if name == "generate_with_tools" else value
 
     def _forwarded(self, method: str, keywords: Mapping[str, Any]) -> dict[str, Any]:

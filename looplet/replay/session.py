@@ -162,7 +162,8 @@ class AsyncRecordingBackend(_Records, AsyncWrapper):
 class _Replays(Wrapper):
     """What both replaying backends do; the wrapped backend tells its shape and is never asked.
 
-    A recording holds whole replies, so a listener is told each reply's text in one piece.
+    A recording holds whole replies, so a listener is told each reply's text in one piece, and
+    nothing of a reply without text.
     """
 
     own_keywords = frozenset({"scope"})
@@ -189,8 +190,9 @@ class _Replays(Wrapper):
         self._last.set(answer.outcome)
         reply = answer.give()
         tell = keywords.get("on_chunk")
-        if tell is not None:
-            tell(_text_in(reply))
+        text = "" if tell is None else _text_in(reply)
+        if text:
+            tell(text)
         return reply
 
 

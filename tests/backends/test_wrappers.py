@@ -217,6 +217,15 @@ def test_pieces_of_a_streamed_reply_are_told_through_every_wrapper(
     assert (usage, reason) == ({"input_tokens": 7, "output_tokens": 3}, "end_turn")
 
 
+@pytest.mark.parametrize("wrap", EVERY.values(), ids=EVERY.keys())
+def test_no_call_passes_a_wrapper_by_through_stream(wrap, streaming):
+    # Its pieces would be counted by nobody, kept by nobody, and asked of a model in a replay.
+    llm = wrap(streaming)
+    assert not hasattr(llm, "stream")
+    with pytest.raises(AttributeError, match="on_chunk"):
+        _ = llm.stream
+
+
 def test_a_wrapper_that_asks_again_tells_the_pieces_of_each_attempt(
     streaming, server, completion, Answer, run
 ):

@@ -247,6 +247,29 @@ def test_a_replay_of_blocks_tells_their_text(path, tool_model):
     assert (reply, told) == ([text, *BLOCKS], ["I look."])
 
 
+def test_a_replay_of_calls_without_a_word_tells_no_piece(path, tool_model):
+    with use_cassette(path, record_mode="once") as cassette:
+        cassette.wrap_llm(tool_model(BLOCKS)).generate_with_tools("a", tools=TOOLS)
+    told = []
+    with use_cassette(path) as cassette:
+        cassette.wrap_llm(None).generate_with_tools("a", tools=TOOLS, on_chunk=told.append)
+    assert told == []
+
+
+def test_a_backends_own_stream_is_reached_neither_in_a_recording_nor_in_a_replay(path, model):
+    class Streams(type(model("one"))):
+        def stream(self, prompt):
+            raise AssertionError("asked live")
+
+    live = model("one")
+    live.__class__ = Streams
+    with use_cassette(path, record_mode="once") as cassette:
+        assert not hasattr(cassette.wrap_llm(live), "stream")
+        cassette.wrap_llm(live).generate("a")
+    with use_cassette(path) as cassette:
+        assert not hasattr(cassette.wrap_llm(live), "stream")
+
+
 def test_a_replay_of_a_backend_that_did_not_stream_takes_no_listener(path, model):
     with use_cassette(path, record_mode="once") as cassette:
         cassette.wrap_llm(model("one")).generate("a")
