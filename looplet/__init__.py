@@ -128,8 +128,8 @@ if TYPE_CHECKING:
         StepRecord,
         Trajectory,
         TrajectoryRecorder,
-        TrajectoryStore,
     )
+    from looplet.trajectory import TrajectoryStore as TrajectoryStore
 
 __version__ = "0.1.0"
 
@@ -189,6 +189,7 @@ _ROOMS = {
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
+# TrajectoryStore is not in it: its module needs an extra, and a star import must not.
 __all__ = [
     "AgentState",
     "Allow",
@@ -298,7 +299,6 @@ __all__ = [
     "TracingHook",
     "Trajectory",
     "TrajectoryRecorder",
-    "TrajectoryStore",
     "TruncateCompact",
     "Usage",
     "__version__",

@@ -55,6 +55,12 @@ def test_public_names_are_listed_once_and_a_star_import_takes_them_all():
     assert set(looplet.__all__) <= set(names)
 
 
+def test_a_star_import_needs_no_extra():
+    code = f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); from looplet import *; Step"
+    # -S leaves out every package that is not of the standard library.
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=ROOT.parent)
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_it():
     with pytest.raises(AttributeError, match="composable_lop"):
         looplet.composable_lop  # noqa: B018

@@ -190,8 +190,7 @@ class _Replays(Wrapper):
         self._last.set(answer.outcome)
         reply = answer.give()
         tell = keywords.get("on_chunk")
-        text = "" if tell is None else _text_in(reply)
-        if text:
+        if tell is not None and (text := _text_in(reply)):
             tell(text)
         return reply
 
