@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-model coverage check format static record bench bench-peers bench-docs clean
+.PHONY: help demo test test-model test-faults coverage check format static record bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -28,6 +28,11 @@ test: $(READY)  ## the default test run
 
 test-model: $(READY)  ## the backends against a real model on this machine (installs 93 MB)
 	$(BIN)/python -m pytest -m model tests/model
+
+test-faults: $(READY)  ## the backends against a server that breaks on purpose
+	@test -x .bench/llmock/bin/llmock || { $(PYTHON) -m venv .bench/llmock && \
+	  .bench/llmock/bin/python -m pip install --quiet --disable-pip-version-check llmock==0.2.2; }
+	PATH="$(CURDIR)/.bench/llmock/bin:$$PATH" $(BIN)/python -m pytest tests/backends/test_faults.py
 
 coverage: $(READY)  ## branch coverage by room, from the data of the last test run with --cov
 	$(BIN)/python scripts/branch_coverage.py
