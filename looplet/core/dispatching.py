@@ -1,4 +1,7 @@
-"""The calls of one turn: hooks before, the tool, hooks after, the step. Knows no prompt."""
+"""The calls of one turn, in order: each is judged, run, judged again and made a step of.
+
+Knows no prompt, and of hooks only what ``judging`` says.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.consult import Phase, consult, emit, hear_progress, tell_now, weigh
+from looplet.core.consult import Phase, hear_progress, tell_now
 from looplet.core.conversation import Message, MessageRole
-from looplet.core.decisions import HookDecision
 from looplet.core.effects import Effect, RunTools, Save
-from looplet.core.events import LifecycleEvent
 from looplet.core.failures import INTERRUPTS
+from looplet.core.judging import after_tool, before_tool, check_done, name_bare_argument, spec_of
 from looplet.core.parse import RAW_ARGUMENT, THEORY
 from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
-from looplet.core.registry import BaseToolRegistry, refused
+from looplet.core.registry import refused
 from looplet.core.run import Run, backend_for
 from looplet.core.show import told_text
 from looplet.core.tools import ToolContext
@@ -57,8 +59,8 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
     """Ask the hooks, the schema and the done tool itself whether the run is complete."""
     number = run.next_number
     if RAW_ARGUMENT in call.args:
-        _name_bare_argument(run, call)
-    rejection = yield from _check_done(run, call, number)
+        name_bare_argument(run, call)
+    rejection = yield from check_done(run, call, number)
     result: ToolResult | None = None
     if rejection is None:
         rejection = _schema_rejection(run, call)
@@ -67,7 +69,7 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
         rejection = result.error
     accepted = rejection is None and result is not None
     if accepted and result is not None:
-        result = yield from _after_tool(run, call, result, number, is_done=True)
+        result = yield from after_tool(run, call, result, number, is_done=True)
     else:
         result = ToolResult(
             call.tool,
@@ -136,15 +138,11 @@ def _batch_at(run: Run, calls: Sequence[ToolCall], place: int) -> Sequence[ToolC
 
 
 def _is_safe(run: Run, *calls: ToolCall) -> bool:
-    specs = [_spec(run, call) for call in calls]
+    specs = [spec_of(run, call) for call in calls]
     return all(
         spec is not None and spec.concurrent_safe and spec.name != run.config.done_tool
         for spec in specs
     )
-
-
-def _spec(run: Run, call: ToolCall) -> Any:
-    return run.tools.get(call.tool) if isinstance(run.tools, BaseToolRegistry) else None
 
 
 def _knows(run: Run, name: str) -> bool:
@@ -159,7 +157,7 @@ def _run_one(
     result: ToolResult | None = None
     number = run.next_number
     if run.listeners.gate or RAW_ARGUMENT in call.args:
-        call, result = yield from _before_tool(run, call, number)
+        call, result = yield from before_tool(run, call, number)
     if result is None:
         (result,) = yield from _dispatch(run, batch if call is batch[0] else [call], number)
     yield from record_calls(run, ((call, result),), left, entities)
@@ -172,7 +170,7 @@ def _run_batch(
     results: list[ToolResult | None] = []
     first = run.next_number
     for offset, asked in enumerate(batch):
-        call, result = yield from _before_tool(run, asked, first + offset)
+        call, result = yield from before_tool(run, asked, first + offset)
         calls.append(call)
         results.append(result)
         if run.stop_reason is not None:
@@ -197,7 +195,7 @@ def record_calls(
     for offset, (call, result) in enumerate(ran):
         final = result
         if run.listeners.judge:
-            final = yield from _after_tool(run, call, result, run.next_number)
+            final = yield from after_tool(run, call, result, run.next_number)
         run.ahead, run.left = list(ran[offset + 1 :]), left
         if left and not run.ahead and _turn_ends_here(run):
             _name_unrun(run, final, left)
@@ -255,7 +253,7 @@ def _record_interrupted(run: Run, calls: Sequence[ToolCall], interrupt: BaseExce
 
 def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
     """What the tool may know; counts the query, unless the tool is free."""
-    spec = _spec(run, call)
+    spec = spec_of(run, call)
     if spec is None or not spec.free:
         run.state.queries_used += 1
     around = _around(run, call, number) if run.listeners.around_tool else None
@@ -280,140 +278,6 @@ def _around(run: Run, call: ToolCall, number: int) -> Callable[[], AbstractConte
     from looplet.core.around import around_tool  # loaded by the first run with such a hook
 
     return partial(around_tool, run.listeners.around_tool, call, number)
-
-
-def _before_tool(
-    run: Run, call: ToolCall, number: int
-) -> Phase[tuple[ToolCall, ToolResult | None]]:
-    """Ask the hooks about a call: its final arguments, and a result if it must not be run."""
-    result: ToolResult | None = None
-    if RAW_ARGUMENT in call.args:
-        _name_bare_argument(run, call)
-    listeners = run.listeners
-    if listeners.before_tool:
-        event = LifecycleEvent.PRE_TOOL_USE
-        told = yield from emit(run, event, listeners.before_tool, tool_call=call, step_num=number)
-        # Every listener was asked, so a refusal counts whoever supplied a result before it.
-        for decision in sorted(told, key=lambda each: not (each.is_stop() or each.is_block())):
-            call, result = _intercept(run, call, decision, result)
-    for bound in listeners.pre_dispatch:
-        if result is not None:
-            break
-        value = bound.method(run.state, run.log, call, number)
-        if value is None:
-            continue
-        wish = yield from weigh(run, bound, "pre_dispatch", value)
-        if wish is not None:
-            call, result = _intercept(run, call, wish, result)
-    denial = yield from _check_permission(run, call)
-    return call, result if denial is None else denial
-
-
-def _name_bare_argument(run: Run, call: ToolCall) -> None:
-    """Put a bare text under its parameter's name before any hook judges the arguments."""
-    spec = _spec(run, call)
-    if spec is not None and RAW_ARGUMENT not in spec.properties and len(spec.required) == 1:
-        call.args.setdefault(spec.required[0], call.args.pop(RAW_ARGUMENT))
-
-
-def _check_permission(run: Run, call: ToolCall) -> Phase[ToolResult | None]:
-    """Ask every ``check_permission`` about the final arguments; the first denial, or ``None``."""
-    judged = repr(call.args) if run.listeners.check_permission else ""
-    for bound in run.listeners.check_permission:
-        value = bound.method(call, run.state)
-        wish = None if value is None else (yield from weigh(run, bound, "check_permission", value))
-        if repr(call.args) != judged:  # what others judged is not what would be run
-            text = f"{bound.hook}.check_permission changed the arguments; do that in pre_dispatch"
-            return refused(call, ToolError(ErrorKind.PERMISSION_DENIED, text))
-        if wish is None:
-            continue
-        if wish.is_stop() or wish.is_block():
-            return _intercept(run, call, wish, None)[1]
-        if wish.additional_context:
-            run.pending.append(wish.additional_context)
-    return None
-
-
-def _intercept(
-    run: Run, call: ToolCall, decision: HookDecision, result: ToolResult | None
-) -> tuple[ToolCall, ToolResult | None]:
-    """Apply a decision to a call; the first result that replaces the tool's stays."""
-    if decision.additional_context:
-        run.pending.append(decision.additional_context)
-    if decision.stop is not None:
-        run.stop(decision.stop)
-    if result is not None:
-        return call, result
-    if decision.updated_args is not None:
-        call = replace(call, args=dict(decision.updated_args))
-    if decision.stop is not None:
-        return call, refused(call, ToolError(ErrorKind.CANCELLED, f"stopped: {decision.stop}"))
-    if decision.is_block():
-        retry = bool(decision.metadata.get("retry"))
-        error = ToolError(ErrorKind.PERMISSION_DENIED, decision.reason(), retriable=retry)
-        return call, refused(call, error)
-    return call, _own(decision.updated_result)
-
-
-def _after_tool(
-    run: Run, call: ToolCall, result: ToolResult, number: int, *, is_done: bool = False
-) -> Phase[ToolResult]:
-    """Tell the hooks about a result; they may replace it."""
-    for bound in run.listeners.post_dispatch:
-        value = bound.method(run.state, run.log, call, result, number)
-        if value is None:
-            continue
-        decision = yield from weigh(run, bound, "post_dispatch", value)
-        if decision is not None:
-            result = _apply_after(run, decision, result)
-    if run.listeners.after_tool and not is_done:
-        failed = result.error is not None
-        event = LifecycleEvent.POST_TOOL_FAILURE if failed else LifecycleEvent.POST_TOOL_USE
-        told = yield from emit(
-            run,
-            event,
-            run.listeners.after_tool,
-            tool_call=call,
-            tool_result=result,
-            step_num=number,
-        )
-        for decision in told:
-            result = _apply_after(run, decision, result)
-    return result
-
-
-def _apply_after(run: Run, decision: HookDecision, result: ToolResult) -> ToolResult:
-    if decision.additional_context:
-        run.pending.append(decision.additional_context)
-    if decision.stop is not None:
-        run.stop(decision.stop)
-    return _own(decision.updated_result) or result
-
-
-def _own(result: ToolResult | None) -> ToolResult | None:
-    """A result that a hook gave, for one step alone: a hook may give the same one again."""
-    if result is None:
-        return None
-    return replace(result, warnings=list(result.warnings), metadata=dict(result.metadata))
-
-
-def _check_done(run: Run, call: ToolCall, number: int) -> Phase[str | None]:
-    """Ask every ``check_done``; the first rejection's reason, or ``None``."""
-    for place, bound in enumerate(run.listeners.check_done):
-        keywords = {"tool_call": call} if place in run.listeners.done_takes_call else {}
-        args = (run.state, run.log, run.context, number)
-        decision = yield from consult(run, bound, "check_done", *args, **keywords)
-        if decision is None:
-            continue
-        if decision.additional_context:
-            run.pending.append(decision.additional_context)
-        if decision.stop is not None:
-            run.stop(decision.stop)
-        if decision.is_block():
-            return decision.reason()
-        if decision.stop is not None:
-            return f"stopped: {decision.stop}"
-    return None
 
 
 def _schema_rejection(run: Run, call: ToolCall) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from looplet.core.backend import is_async
 from looplet.core.effects import AskModel, Await, Compact, Effect, ModelReply, Pause, RunTools, Save
 from looplet.core.failures import INTERRUPTS
+from looplet.core.judging import spec_of
 from looplet.core.records import ToolCall, ToolResult
-from looplet.core.registry import BaseToolRegistry
 from looplet.core.run import Run
 from looplet.core.tools import ToolContext
 
@@ -156,20 +156,15 @@ async def _keeping(work: Awaitable[ToolResult]) -> ToolResult:
 
 def _for_thread(run: Run, call: ToolCall, ctx: ToolContext | None) -> ToolContext | None:
     """A plain tool runs in a thread, where it can wait for a reply of an async backend."""
-    if (
-        ctx is None
-        or ctx.llm is None
-        or not is_async(ctx.llm)
-        or not isinstance(run.tools, BaseToolRegistry)
-    ):
+    if ctx is None or ctx.llm is None or not is_async(ctx.llm):
+        return ctx
+    spec = spec_of(run, call)
+    if spec is None or spec.is_async:
         return ctx
     import asyncio
 
     from looplet.core.scoped import bridged
 
-    spec = run.tools.get(call.tool)
-    if spec is None or spec.is_async:
-        return ctx
     return replace(ctx, llm=bridged(ctx.llm, asyncio.get_running_loop()))
 
 
