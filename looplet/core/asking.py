@@ -1,4 +1,4 @@
-"""One question to the model: briefing, request, call, retries, repair. Knows no tool."""
+"""One question to the model: call, retries, a shorter prompt, repair. Knows no tool."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from functools import partial
 from typing import Any
 
 from looplet.core.backend import takes
-from looplet.core.consult import ChunkTeller, Phase, emit, first_text, weigh
-from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
+from looplet.core.briefing import (
+    build_request,
+    gather_briefing,
+    keep_prompt,
+    rebuild_request,
+    take_pending,
+)
+from looplet.core.consult import ChunkTeller, Phase, emit
 from looplet.core.effects import AskModel, ModelReply, Pause
 from looplet.core.events import LifecycleEvent
 from looplet.core.failures import describe, is_overflow, is_permanent, tool_error
 from looplet.core.messages import ChatMessage, ModelRequest
 from looplet.core.parse import ParsedReply, parse_reply, text_of
 from looplet.core.prompt import (
-    LOW_BUDGET,
     complaint_text,
-    low_budget_text,
-    opening_text,
-    text_prompt,
 )
 from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
 from looplet.core.run import Run, backend_for, call_keywords
-from looplet.core.session import facts_of
-from looplet.core.usage import CHARS_PER_TOKEN, message_chars, tokens_of, tools_chars
+from looplet.core.usage import message_chars, tokens_of, tools_chars
 
 PAUSES = (1.0, 2.0)
 """Seconds before the second and the third attempt at a model call."""
@@ -65,9 +66,9 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
         if run.stop_reason is not None:
             return None
     else:
-        briefing = _take_pending(run, "", [])
+        briefing = take_pending(run, "", [])
     request = yield from build_request(run, briefing)
-    _keep_prompt(run, request.prompt)
+    keep_prompt(run, request.prompt)
     while is_too_long(run, request) and (yield from recover(run)):
         request = yield from rebuild_request(run, request, briefing)
     request, answer = yield from put_shortened(run, request, briefing, "reasoning")
@@ -79,64 +80,6 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
     if parsed.complaint is None:
         return parsed
     return (yield from repair(run, request, briefing, parsed))
-
-
-def gather_briefing(run: Run) -> Phase[str]:
-    """Collect the texts that stand before the model: base, hooks, and what happened since."""
-    base = None
-    if run.listeners.build_briefing:
-        hooks = run.listeners.build_briefing
-        parts = (run.state, run.log, run.context)
-        base = yield from first_text(run, hooks, "build_briefing", *parts)
-    if base is None and run.config.build_briefing is not None:
-        base = run.config.build_briefing(run.state, run.log, run.context)
-    texts: list[str] = []
-    for bound in run.listeners.pre_prompt:
-        value = bound.method(run.state, run.log, run.context, run.next_number)
-        if value is None:
-            continue
-        decision = yield from weigh(run, bound, "pre_prompt", value)
-        if decision is not None and decision.additional_context:
-            texts.append(decision.additional_context)
-        if decision is not None and decision.stop is not None:
-            run.stop(decision.stop)
-            return ""
-    return _take_pending(run, base or "", texts)
-
-
-def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
-    """Build what is sent: a prompt of text, or the native conversation with its new messages."""
-    method = "generate_with_tools" if run.native else "generate"
-    tools = run.tools.tool_schemas() if run.native else ()
-    messages: tuple[ChatMessage, ...] = ()
-    if run.history is not None:
-        prompt = _continue_history(run, briefing)
-        messages = run.history.messages()
-    elif run.own_prompt:
-        prompt = yield from _own_prompt(run, briefing)
-    else:
-        prompt = _default_prompt(run, briefing, run.memory())
-    return ModelRequest(
-        method=method,  # type: ignore[arg-type]  # one of the two literals
-        prompt=prompt,
-        system_prompt=run.config.system_prompt,
-        messages=messages,
-        tools=tools,
-        max_tokens=run.config.max_tokens,
-        temperature=run.config.temperature,
-    )
-
-
-def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[ModelRequest]:
-    """Build the same request of what is shorter by now."""
-    if run.history is not None:
-        run.history.open(_opening(run))
-        return replace(request, messages=run.history.messages())
-    if run.own_prompt:
-        prompt = yield from _own_prompt(run, briefing)
-    else:
-        prompt = _default_prompt(run, briefing, run.memory())
-    return replace(request, prompt=prompt)
 
 
 def put_shortened(
@@ -355,101 +298,6 @@ def unreadable(parsed: ParsedReply) -> ToolError:
 def _over(run: Run) -> bool:
     """Whether the run ends here, so that the model is not asked again."""
     return run.stop_reason is not None or run.cancelled
-
-
-def _keep_prompt(run: Run, prompt: str) -> None:
-    if prompt:
-        now = run.config.runtime.now()
-        run.conversation.append(Message(MessageRole.USER, prompt[:PROMPT_CHARS], timestamp=now))
-
-
-def _bounded(base: str, texts: list[str], limit: int | None) -> str:
-    if limit is None:
-        return "\n".join(text for text in [base, *texts] if text)
-    kept = [base] if base else []
-    left = limit * CHARS_PER_TOKEN - len(base)
-    for place, text in enumerate(texts):
-        left -= len(text) + 1
-        if left < 0:
-            kept.append(f"[{len(texts) - place} texts left out: the briefing is full]")
-            break
-        kept.append(text)
-    return "\n".join(kept)
-
-
-def _take_pending(run: Run, base: str, texts: list[str]) -> str:
-    """The briefing: its base, the texts of hooks, and what was said since the last prompt."""
-    if run.pending:
-        texts += run.pending
-        run.pending.clear()
-    elif not texts:
-        return base
-    return _bounded(base, texts, run.config.max_briefing_tokens)
-
-
-def _own_prompt(run: Run, briefing: str) -> Phase[str]:
-    config, number = run.config, run.next_number
-    parts: dict[str, Any] = {
-        "task": run.task,
-        "tools": run.tools,
-        "state": run.state,
-        "session_log": run.log,
-        "briefing": briefing,
-        "memory": run.memory(),
-        "step_number": number,
-        "max_steps": config.max_steps,
-        "config": config,
-    }
-    prompt = None
-    if run.listeners.build_prompt:
-        prompt = yield from first_text(run, run.listeners.build_prompt, "build_prompt", **parts)
-    if prompt is None and config.build_prompt is not None:
-        prompt = config.build_prompt(**parts)
-    if prompt is None:
-        prompt = _default_prompt(run, briefing, parts["memory"])
-    if config.render_messages_override is not None:
-        prompt = config.render_messages_override(
-            messages=run.conversation.messages, default_prompt=prompt, step_num=number
-        )
-    return prompt
-
-
-def _default_prompt(run: Run, briefing: str, memory: str) -> str:
-    return text_prompt(
-        head=run.head(memory),
-        facts=facts_of(run.log),
-        log=run.log.body(),
-        briefing=briefing,
-        recent=run.recent_results(),
-        step_number=run.next_number,
-        max_steps=run.config.max_steps,
-        done_tool=run.config.done_tool,
-        native=run.native,
-    )
-
-
-def _continue_history(run: Run, briefing: str) -> str:
-    """Add what is new to the native conversation, and return that text."""
-    history, done = run.history, run.config.done_tool
-    assert history is not None
-    opening = _opening(run)
-    first = not history.chars
-    history.open(opening)
-    left = run.config.max_steps - run.next_number + 1
-    low = low_budget_text(left, done) if left <= LOW_BUDGET else ""
-    said = "\n".join(text for text in (briefing, low) if text)
-    if said:
-        history.say(said)
-    return "\n\n".join(text for text in (opening if first else "", said) if text)
-
-
-def _opening(run: Run) -> str:
-    return opening_text(
-        task=run.task_shown,
-        memory=run.memory(),
-        recent=run.earlier_results,
-        done_tool=run.config.done_tool,
-    )
 
 
 def _heed(run: Run, decisions: list[Any]) -> None:

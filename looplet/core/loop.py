@@ -13,8 +13,9 @@ from looplet.core.engine import finish, turns
 from looplet.core.failures import INTERRUPTS
 from looplet.core.performing import do, do_async
 from looplet.core.records import Step
-from looplet.core.run import Run, start_run
+from looplet.core.run import Run
 from looplet.core.session import SessionLog
+from looplet.core.starting import start_run
 
 
 def composable_loop(

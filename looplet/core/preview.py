@@ -1,4 +1,4 @@
-"""The prompt that the loop would send, without sending it. Knows the phases of asking."""
+"""The prompt that the loop would send, without sending it. Knows briefing and request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from looplet.core.asking import build_request, gather_briefing
+from looplet.core.briefing import build_request, gather_briefing
 from looplet.core.config import LoopConfig
 from looplet.core.consult import Phase
 from looplet.core.registry import BaseToolRegistry
-from looplet.core.run import Run, put, start_run
+from looplet.core.run import Run, put
 from looplet.core.session import SessionLog
+from looplet.core.starting import start_run
 from looplet.core.state import DefaultState
 
 
