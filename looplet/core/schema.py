@@ -157,9 +157,9 @@ def _schema_of_union(members: Sequence[Any], within: tuple[Any, ...]) -> Schema:
     if len(schemas) > 1:
         return {"anyOf": [*schemas, {"type": "null"}] if nullable else schemas}
     (schema,) = schemas
-    if not nullable:
-        return schema
     kind = schema.get("type")
+    if not nullable or kind == "null":
+        return schema
     if not isinstance(kind, str):
         return {"anyOf": [schema, {"type": "null"}]}
     widened: Schema = {**schema, "type": [kind, "null"]}

@@ -97,6 +97,8 @@ class Node:
         (Annotated[int, {"unhashable": 1}], {"type": "integer"}),
         (Annotated[int, 5, "how many"] | None, {"type": ["integer", "null"],
                                                 "description": "how many"}),
+        (Annotated[None, "nothing"] | None, {"type": "null", "description": "nothing"}),
+        (Literal[None] | None, {"type": "null", "enum": [None]}),  # noqa: PYI061 - the other spelling
         (Order, {"type": "object", "properties": {"fruit": {"type": "string"},
                  "count": {"type": "integer"}}, "required": ["fruit"]}),
         (Loose, {"type": "object", "properties": {"fruit": {"type": "string"},
