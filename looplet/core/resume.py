@@ -113,7 +113,10 @@ def restore(run: Run, cp: Checkpoint) -> None:
         (decode_call(pair["call"]), decode_result(pair["result"])) for pair in loop.get("ahead", ())
     ]
     run.turn_from = loop.get("turn_from", run.next_number)
-    if run.history is not None and loop.get("opening") is not None:
+    native = loop.get("opening") is not None
+    if native and run.history is None:
+        run.follow_conversation()  # the results were in the history
+    if native and run.history is not None:
         told = [_decode_chat(message) for message in (loop["opening"], *loop["history"])]
         run.history.restore(zip(told, (None, *loop["answered"]), strict=True))
         run.earlier_results = loop.get("earlier_results", "")
@@ -140,6 +143,8 @@ class Keeper:
         pairs = {json.dumps(key): json.dumps(value) for key, value in _metadata_of(cp)}
         items = _items(run)
         items.update({name: [] for name in _IN_LOOP if name not in cp.loop})
+        if items["recent"] != cp.loop.get("recent"):  # made anew, of a conversation or of steps
+            items["recent"] = []
         self._seen = Seen(items, texts, pairs)
         self._newest = _Written(name, stored.digest, stored.data)
 

@@ -615,3 +615,20 @@ def test_a_state_of_the_plain_protocol_is_restored_and_tells_results_in_its_own_
     ran = drive(llm, task=TASK, tools=shop(), config=config, state=state)
     assert [step.number for step in ran.steps] == [2, 3]
     assert "2 steps, in my own words" in llm.last_prompt
+
+
+def test_a_native_run_that_goes_on_in_text_shows_its_results(drive, tmp_path):
+    def use(number: int, fruit: str) -> list[dict[str, Any]]:
+        block = {"id": f"c{number}", "name": "price", "input": {"fruit": fruit}}
+        return [{"type": "tool_use", **block}]
+
+    llm = drive.native([use(1, "apple"), use(2, "pear")])
+    config = kept(tmp_path, use_native_tools=True)
+    drive(llm, tools=shop(), task=TASK, config=config, leave_after=2)
+    for step, reply in ((3, APPLE), (4, DONE)):
+        llm = drive.text([reply])
+        drive(llm, tools=shop(), task=TASK, config=kept(tmp_path), leave_after=1)
+        assert f"STEP {step}/" in llm.last_prompt
+        shown = llm.last_prompt.split("RECENT RESULTS\n")[1]
+        numbers = [line[:2] for line in shown.splitlines() if line.startswith("S") and "→" in line]
+        assert numbers == [f"S{number}" for number in range(1, step)]
