@@ -21,9 +21,7 @@ from looplet.core.events import LifecycleEvent
 from looplet.core.failures import describe, is_overflow, is_permanent, tool_error
 from looplet.core.messages import ChatMessage, ModelRequest
 from looplet.core.parse import ParsedReply, parse_reply, text_of
-from looplet.core.prompt import (
-    complaint_text,
-)
+from looplet.core.prompt import QUOTED_CHARS, complaint_text
 from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
 from looplet.core.run import Run, backend_for, call_keywords
@@ -283,7 +281,7 @@ def repair_request(run: Run, request: ModelRequest, parsed: ParsedReply) -> Mode
     if not request.messages:
         return replace(request, prompt=f"{request.prompt}\n\n{text}", temperature=temperature)
     tail = (
-        ChatMessage(role="assistant", content=parsed.text[:300]),
+        ChatMessage(role="assistant", content=parsed.text[:QUOTED_CHARS]),
         ChatMessage(role="user", content=text),
     )
     return replace(request, prompt=text, messages=request.messages + tail, temperature=temperature)
@@ -291,7 +289,7 @@ def repair_request(run: Run, request: ModelRequest, parsed: ParsedReply) -> Mode
 
 def unreadable(parsed: ParsedReply) -> ToolError:
     """The error of a step whose reply could not be read."""
-    began = f" The reply began: {parsed.text[:300]}" if parsed.text else ""
+    began = f" The reply began: {parsed.text[:QUOTED_CHARS]}" if parsed.text else ""
     return ToolError(ErrorKind.PARSE, f"{parsed.complaint}.{began}", retriable=True)
 
 

@@ -81,7 +81,7 @@ def emit(
                 continue
             if hasattr(value, "__await__"):
                 value = yield Await(value, f"{bound.hook}.on_event")
-        except Exception as error:  # noqa: BLE001 - the contract's one exception to propagation
+        except Exception as error:  # noqa: BLE001 - logged by contract; before a tool it denies
             log().exception("%s.on_event failed at %s", bound.hook, event.value)
             if event is LifecycleEvent.PRE_TOOL_USE:
                 value = HookDecision(block=describe(error))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LOW_BUDGET = 3
 """From so many steps left on, the prompt says so."""
+QUOTED_CHARS = 300
+"""How much of a reply that could not be read is quoted."""
 
 
 def task_text(task: Any, criteria: Sequence[str] | None = None) -> str:
@@ -120,6 +122,6 @@ def native_instruction(done_tool: str) -> str:
 
 def complaint_text(complaint: str, bad_reply: str, *, native: bool, done_tool: str) -> str:
     """What is said to a model whose reply could not be read."""
-    quoted = f"\nYour reply began: {bad_reply[:300]}" if bad_reply else ""
+    quoted = f"\nYour reply began: {bad_reply[:QUOTED_CHARS]}" if bad_reply else ""
     how = native_instruction(done_tool) if native else json_instruction(done_tool)
     return f"Your last reply could not be used: {complaint}.{quoted}\n\n{how}"
