@@ -81,6 +81,13 @@ def events_of(reply, cut=in_threes):
     return [reply] if "error" in reply else None
 
 
+def endless(reply):
+    """The events of a reply that goes on for longer than any buffer of the line holds."""
+    events = events_of(reply("x" * 30))
+    text = next(event for event in events if "xxx" in json.dumps(event))
+    return [*events[:-3], *[json.loads(json.dumps(text).replace("xxx", "y" * 9000))] * 2000]
+
+
 def sse(event):
     """An event as bytes: named if it says its type, as Anthropic writes them."""
     if isinstance(event, bytes):

@@ -15,12 +15,15 @@ from looplet import (
     AnthropicStreamingBackend,
     AsyncAnthropicStreamingBackend,
     AsyncOpenAIStreamingBackend,
+    BackendRouter,
     CancelToken,
     Deny,
     EventPayload,
+    FallbackRouter,
     LifecycleEvent,
     LoopConfig,
     OpenAIStreamingBackend,
+    ResilientBackend,
     async_composable_loop,
     tool,
     tools_from,
@@ -39,7 +42,7 @@ from looplet.streaming import (
 )
 from tests.drivers import DRIVERS
 from tests.servers import Answer, completion, message
-from tests.streams import events_of, in_threes
+from tests.streams import endless, events_of, in_threes
 
 
 @tool(concurrent_safe=True)
@@ -407,8 +410,10 @@ def test_a_plain_backend_of_a_cancelled_task_tells_no_piece_after_the_end():
             on_chunk("first")
             asked.set()
             ended.wait(60)
-            on_chunk("second")
-            written.set()
+            try:
+                on_chunk("second")
+            finally:
+                written.set()
             return DONE
 
     def end(*args):
@@ -436,6 +441,42 @@ def test_pieces_that_no_async_hook_was_awaited_for_are_dropped_with_a_cancelled_
 
     cancelled_while(asked, Typing(), [Slow()])
     assert told == []
+
+
+def test_every_event_is_told_on_the_thread_of_the_loop(drive):
+    threads = set()
+    stream = CallbackEmitter(lambda event: threads.add(threading.get_ident()))
+    ran = drive(typing(drive, APPLE, DONE), tools=shop(), stream=stream)
+    assert ran.stop_reason == "done"
+    assert threads == {threading.get_ident()}
+
+
+WRAPS = {
+    "resilient": lambda llm: ResilientBackend(llm, sleep=lambda seconds: None),
+    "timed": lambda llm: ResilientBackend(llm, timeout_s=20, sleep=lambda seconds: None),
+    "nested": lambda llm: ResilientBackend(WRAPS["timed"](llm), timeout_s=20),
+    "router": lambda llm: BackendRouter({"a": llm, "b": llm}, fallback="b"),
+    "fallback": lambda llm: FallbackRouter(primary=llm, fallback=llm).select(),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS.keys())
+def test_the_pieces_of_the_last_attempt_are_the_reply_whichever_wrapper_asks_again(drive, wrap):
+    kept = Kept()
+    ran = drive(wrap(typing(drive, "FALLS over", DONE)), tools=shop(), stream=kept)
+    assert (ran.error, ran.stop_reason) == (None, "done")
+    told = {n: "".join(t for _, attempt, t in chunks_of(kept) if attempt == n) for n in (1, 2)}
+    assert told == {1: "FALL", 2: DONE}
+
+
+def test_attempts_of_a_wrapper_and_of_the_loop_are_counted_together(drive, clock):
+    kept, twice = Kept(), ["FALLS one", "FALLS two"]
+    model = typing(drive, *twice, *twice, DONE)
+    llm = BackendRouter({"a": model, "b": model}, fallback="b")
+    ran = drive(llm, tools=shop(), stream=kept, config=LoopConfig(runtime=clock.runtime))
+    assert ran.stop_reason == "done"
+    assert [attempt for _, attempt, text in chunks_of(kept) if text == "FALL"] == [1, 2, 3, 4]
+    assert "".join(text for _, attempt, text in chunks_of(kept) if attempt == 5) == DONE
 
 
 # --- a backend that streams, from a real server
@@ -534,3 +575,28 @@ def test_a_stream_that_always_breaks_off_ends_the_run_and_is_no_step(
     assert (ran.stop_reason, len(server.bodies)) == ("llm_error", 3)
     assert "before it was whole" in ran.steps[-1].tool_result.error
     assert ran.tools != ["done"]
+
+
+def test_a_cancelled_task_hangs_up_on_a_plain_backend_and_is_told_nothing_more(provider, server):
+    server.says(Answer(events=endless(provider[2])))
+    kept, first = Kept(), asyncio.Event()
+
+    def tell(event):
+        kept.emit(event)
+        if isinstance(event, LLMChunkEvent):
+            first.set()
+
+    async def run():
+        llm = provider[0](base_url=getattr(server, provider[3]), api_key="k", model="m")
+        loop = async_composable_loop(llm, tools=shop(), stream=CallbackEmitter(tell))
+        task = asyncio.ensure_future(anext(loop))
+        await first.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(server.hung_up.wait, 20)
+        llm.close()
+
+    asyncio.run(run())
+    assert kept.types[-1] == "LoopEnd"
+    assert kept.events[-1].reason == "cancelled"

@@ -13,7 +13,7 @@ from looplet.backends.calling import call_within, too_slow
 from looplet.core.backend import Reply, is_async
 from looplet.core.failures import describe, is_permanent, status_of
 from looplet.core.messages import Method
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper
+from looplet.core.wrapping import AsyncWrapper, SyncWrapper, begin_anew
 from looplet.errors import RetryExhausted
 
 RetryOn: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
@@ -143,6 +143,7 @@ class ResilientBackend(SyncWrapper):
                 if seconds is None:
                     raise
             self._wait(seconds, token)
+            begin_anew(keywords.get("on_chunk"))
 
     def _attempt(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
         seconds = self._patience.timeout_s
@@ -200,6 +201,7 @@ class AsyncResilientBackend(AsyncWrapper, ResilientBackend):
                 if seconds is None:
                     raise
             await self._wait(seconds, token)
+            begin_anew(keywords.get("on_chunk"))
 
     async def _attempt(  # type: ignore[override]  # the same, awaited
         self, method: Method, prompt: str, keywords: dict[str, Any]
@@ -243,6 +245,11 @@ class _Listener:
         if self.over:
             raise too_slow(self._seconds)
         self._tell(text)
+
+    def begin_anew(self) -> None:
+        """Hand on that the call is made again, by a wrapper further in."""
+        if not self.over:
+            begin_anew(self._tell)
 
 
 def _exhausted(attempts: int, error: Exception) -> RetryExhausted:

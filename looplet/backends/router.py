@@ -17,7 +17,7 @@ from looplet.core.failures import describe, is_overflow, status_of
 from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import Method
 from looplet.core.usage import count_tokens
-from looplet.core.wrapping import lent, request_of
+from looplet.core.wrapping import begin_anew, lent, request_of
 from looplet.errors import RunCancelled, UnknownBackend
 
 DEFAULT_PURPOSE = "reasoning"
@@ -140,6 +140,7 @@ class BackendRouter(Counted):
             except Exception as error:
                 if not attempts.goes_on(profile, error):
                     raise
+                begin_anew(keywords.get("on_chunk"))
             else:
                 return self._count(profile, purpose, request_of(method, prompt, sent), reply)
 
@@ -226,6 +227,7 @@ class AsyncBackendRouter(BackendRouter):
             except Exception as error:
                 if not attempts.goes_on(profile, error):
                     raise
+                begin_anew(keywords.get("on_chunk"))
             else:
                 return self._count(profile, purpose, request_of(method, prompt, sent), reply)
 

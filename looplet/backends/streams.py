@@ -24,7 +24,10 @@ from looplet.core.messages import ModelRequest
 from looplet.errors import BackendError, BackendRefused, BackendTimeout, BackendUnreachable
 
 OnChunk: TypeAlias = Callable[[str], object]
-"""A function that is told each piece of a reply's text; it may be told none."""
+"""A function that is told each piece of a reply's text; it may be told none.
+
+If it has a method ``begin_anew()``, wrappers call it before they ask again.
+"""
 SHOWN = 200
 """How much of a strange event an error quotes."""
 

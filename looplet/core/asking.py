@@ -15,12 +15,13 @@ from looplet.core.briefing import (
     rebuild_request,
     take_pending,
 )
-from looplet.core.consult import ChunkTeller, Phase, emit
+from looplet.core.consult import Phase, emit
 from looplet.core.effects import AskModel, ModelReply, Pause
 from looplet.core.events import LifecycleEvent
 from looplet.core.failures import describe, is_overflow, is_permanent, tool_error
 from looplet.core.messages import ChatMessage, ModelRequest
 from looplet.core.parse import ParsedReply, parse_reply, text_of
+from looplet.core.pieces import ChunkTeller
 from looplet.core.prompt import QUOTED_CHARS, complaint_text
 from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
@@ -166,11 +167,11 @@ def call_model(
         parts = {"system_prompt": request.system_prompt, "tools": request.tools}
         keywords["cache_breakpoints"] = policy.breakpoints(memory=run.memory_told, **parts)
     streams = bool(run.listeners.on_chunk) and takes(backend, request.method, "on_chunk")
-    attempt = tried = 0
+    attempt = tried = told = 0
     while True:
         attempt, tried = attempt + 1, tried + 1
         run.llm_calls += 1
-        teller = ChunkTeller(run, attempt) if streams else None
+        teller = ChunkTeller(run, told + 1) if streams else None
         if teller is not None:
             keywords["on_chunk"] = teller
         answer: ModelReply | Failure
@@ -183,6 +184,7 @@ def call_model(
                 teller.give_up()
             raise
         if teller is not None:
+            told = teller.attempt  # wrappers may have made several
             yield from teller.settle()
         if isinstance(answer, ModelReply):
             return answer

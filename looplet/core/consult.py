@@ -147,53 +147,6 @@ def hear_progress(run: Run) -> Phase[None]:
             yield from read_answer(run, value, event, hook, from_event=True)
 
 
-class ChunkTeller:
-    """Tells pieces of a streamed reply to every ``on_chunk``, from wherever the model is asked.
-
-    A hook's exception must not look like the model's, so it is kept, and raised by ``settle``
-    when the call is over; no further piece is told then. Nor is one of a call that was given up,
-    whose thread may go on when the run has ended.
-    """
-
-    __slots__ = ("_attempt", "_failure", "_over", "_run", "_waiting")
-
-    def __init__(self, run: Run, attempt: int) -> None:
-        self._run, self._attempt = run, attempt
-        self._failure: Exception | None = None
-        self._over = False
-        self._waiting: list[Await] = []
-
-    def __call__(self, text: str) -> None:
-        """Tell one piece."""
-        if self._over or self._failure is not None:
-            return
-        for bound in self._run.listeners.on_chunk:
-            try:
-                value = bound.method(text, self._run.next_number, self._attempt)
-            except Exception as error:  # noqa: BLE001 - raised by settle
-                self._failure = error
-                return
-            if hasattr(value, "__await__"):
-                self._waiting.append(Await(value, f"{bound.hook}.on_chunk"))
-
-    def settle(self) -> Phase[None]:
-        """Wait for what async hooks returned; raise what a hook raised."""
-        try:
-            yield from self._waiting
-        finally:
-            self.give_up()
-        if self._failure is not None:
-            raise self._failure
-
-    def give_up(self) -> None:
-        """Tell no more, and drop what async hooks returned that was not waited for."""
-        self._over = True
-        for each in self._waiting:
-            close = getattr(each.awaitable, "close", None)
-            if callable(close):
-                close()
-
-
 def read_answer(
     run: Run, value: object, slot: str, hook: str, *, from_event: bool = False
 ) -> Phase[HookDecision | None]:

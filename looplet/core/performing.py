@@ -61,7 +61,7 @@ async def do_async(run: Run, effect: Effect) -> Any:
 
 async def _wait_async(run: Run, effect: Effect) -> Any:
     if isinstance(effect, AskModel):
-        answer = await _in_thread(_call_backend, effect)
+        answer = await _call_in_thread(effect)
         if not hasattr(answer.reply, "__await__"):
             return answer
         return _reply(effect.backend, await answer.reply)
@@ -98,6 +98,23 @@ def _call_backend(effect: AskModel) -> ModelReply:
         name = f"{type(backend).__name__}.{effect.method}"
         raise RuntimeError(f"{name} raised StopIteration") from error
     return _reply(backend, reply)
+
+
+async def _call_in_thread(effect: AskModel) -> ModelReply:
+    """Ask a plain backend without holding up the event loop, where pieces are told all the same."""
+    tell = effect.keywords.get("on_chunk")
+    if tell is None:
+        return await _in_thread(_call_backend, effect)
+    import asyncio
+
+    from looplet.core.pieces import Relay
+
+    relay = Relay(tell, asyncio.get_running_loop())
+    relayed = replace(effect, keywords={**effect.keywords, "on_chunk": relay})
+    try:
+        return await _in_thread(_call_backend, relayed)
+    finally:
+        relay.over = True
 
 
 async def _await_backend(effect: AskModel) -> ModelReply:

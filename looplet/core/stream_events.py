@@ -65,7 +65,7 @@ class LLMChunkEvent(StreamEvent):
     step_num: int
     text: str
     attempt: int = 1
-    """Which attempt at the call; a call that failed half-way is begun anew."""
+    """Which attempt at the call, those of wrappers included; each is told from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class StreamingHook(StepWatcher):
         self._tell(StepEndEvent, step.number, kind, self.new_entities(step.number))
 
     def on_chunk(self, text: str, step_num: int, attempt: int) -> None:
-        """Tell a piece of a reply; called where the model is asked, which may be a thread."""
+        """Tell a piece of a reply."""
         self._tell(LLMChunkEvent, step_num, text, attempt)
 
     def on_event(self, payload: EventPayload) -> HookDecision | None:

@@ -33,6 +33,17 @@ def request_of(method: Method, prompt: str, keywords: Mapping[str, Any]) -> Mode
 _FIELDS = frozenset({"system_prompt", "messages", "tools", "max_tokens", "temperature"})
 
 
+def begin_anew(tell: object) -> None:
+    """Tell a listener of pieces that the call is made again, so that what it was told is void.
+
+    A wrapper that asks again calls it before it does. ``tell`` is what was given as ``on_chunk``;
+    a listener that wants to know has a method ``begin_anew()``.
+    """
+    anew = getattr(tell, "begin_anew", None)
+    if callable(anew):
+        anew()
+
+
 def lent(inner: Any, name: str) -> Any:
     """An attribute of a wrapped backend, for the wrapper to have too.
 

@@ -23,7 +23,7 @@ from looplet.core.backend import is_async, takes
 from looplet.core.failures import is_permanent
 from looplet.errors import BackendRefused, BackendTimeout, BackendUnreachable
 from tests.servers import Answer, completion, message
-from tests.streams import events_of
+from tests.streams import endless, events_of
 
 TOOL = {"name": "price", "input_schema": {"type": "object", "properties": {}}}
 TEXT = "A pear is 0.55."
@@ -224,7 +224,7 @@ def test_what_a_listener_raises_is_raised_as_it_is_and_the_line_is_hung_up(
     def tell(piece):
         raise error
 
-    server.says(streamed(endless(provider)))
+    server.says(streamed(endless(provider.said)))
     with pytest.raises(type(error)) as caught:
         connect().ask(on_chunk=tell)
     assert caught.value is error
@@ -232,13 +232,6 @@ def test_what_a_listener_raises_is_raised_as_it_is_and_the_line_is_hung_up(
 
 
 # --- as an iterator
-
-
-def endless(provider):
-    """A reply that goes on for longer than any buffer of the line holds."""
-    events = events_of(provider.said("x" * 30))
-    text = next(event for event in events if "xxx" in json.dumps(event))
-    return [*events[:-3], *[json.loads(json.dumps(text).replace("xxx", "y" * 9000))] * 2000]
 
 
 def test_a_stream_is_an_iterator_of_pieces_and_tells_usage_at_its_end(connect, provider, server):
@@ -250,7 +243,7 @@ def test_a_stream_is_an_iterator_of_pieces_and_tells_usage_at_its_end(connect, p
 
 
 def test_closing_a_stream_early_hangs_up_and_tells_no_usage(connect, provider, server):
-    server.says(streamed(endless(provider)))
+    server.says(streamed(endless(provider.said)))
     got, usage, reason = connect().iterate(leave_after=2)
     assert len(got) == 2
     assert (usage, reason) == (None, None)
@@ -438,7 +431,7 @@ def test_tasks_that_share_a_backend_never_mix_their_pieces(provider, server):
 
 
 def test_a_task_that_is_cancelled_hangs_up(provider, server):
-    server.says(streamed(endless(provider)))
+    server.says(streamed(endless(provider.said)))
 
     async def cancelled():
         url = server.root + provider.path
