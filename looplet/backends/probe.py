@@ -12,7 +12,7 @@ from looplet.core.failures import describe
 QUESTION = "Call the tool {name} with the word 'ready'. Do nothing else."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NativeToolProbeResult:
     """What a probe found."""
 

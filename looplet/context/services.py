@@ -78,7 +78,8 @@ class SummarizeCompact:
     """
 
     keep_recent: int = 2
-    summary_prompt: str = SUMMARY_PROMPT
+    summary_prompt: str | None = None
+    """What the model is asked for; ``None`` asks for what later steps may need."""
     summary_max_chars: int = 4000
     summary_max_tokens: int = 1200
     summary_temperature: float = 0.1
@@ -120,7 +121,7 @@ class SummarizeCompact:
         return replace(outcome, messages_after=len(conversation.messages), llm_calls_spent=1)
 
     def _ask(self, llm: Any, old: list[Message]) -> str:
-        prompt = f"{self.summary_prompt}\n\n{Conversation(old).render()}"
+        prompt = f"{self.summary_prompt or SUMMARY_PROMPT}\n\n{Conversation(old).render()}"
         keywords = {
             "max_tokens": self.summary_max_tokens,
             "system_prompt": "",

@@ -291,7 +291,7 @@ def decode_step(data: Mapping[str, JSON]) -> Step:
         data["number"],
         decode_call(data["tool_call"]),
         decode_result(data["tool_result"]),
-        None if usage is None else Usage(**usage),
+        usage=None if usage is None else Usage(**usage),
     )
 
 

@@ -48,7 +48,7 @@ class LoopConfig:
     """Stands below ``state.metadata`` in ``ctx.metadata``."""
     max_turn_continuations: int = 0
     """Further calls for a text reply that the token limit cut short; the parts are joined."""
-    memory_sources: Sequence[MemorySource] = ()
+    memory_sources: Sequence[MemorySource] = field(default_factory=list)
     cancel_token: CancelToken | None = None
     checkpoint_dir: str | PathLike[str] | None = None
     """Where the run is kept after each step; run again with it, and the run goes on."""

@@ -175,7 +175,7 @@ class Step:
     number: int
     tool_call: ToolCall
     tool_result: ToolResult
-    usage: Usage | None = None
+    usage: Usage | None = field(default=None, kw_only=True)
 
     def pretty(self) -> str:
         """One line for a person.

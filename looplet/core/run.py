@@ -193,7 +193,7 @@ class Run:
 
         ``told`` is what the result says to the model.
         """
-        step = Step(self.next_number, call, result, self.turn_usage)
+        step = Step(self.next_number, call, result, usage=self.turn_usage)
         self.turn_usage = None
         self.state.steps.append(step)
         if self.history is None:

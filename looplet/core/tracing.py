@@ -36,8 +36,8 @@ class Span:
     children: list[Span] = field(default_factory=list, repr=False)
     status: str = "open"
     """``open``, then ``ok`` or ``error``."""
-    _began: float = field(default=0.0, repr=False)
-    _work_ended: float | None = field(default=None, repr=False)
+    _began: float = field(default=0.0, repr=False, kw_only=True)
+    _work_ended: float | None = field(default=None, repr=False, kw_only=True)
     """When what the span measures was over, if that was before the span's end."""
 
     @property

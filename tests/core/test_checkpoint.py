@@ -74,7 +74,7 @@ RESULTS = st.builds(
 )
 CALLS = st.builds(ToolCall, st.text(), DICTS, st.text(), st.text(), DICTS)
 STEPS = st.builds(
-    Step, st.integers(1), CALLS, RESULTS, st.none() | st.builds(Usage, *[st.integers(0)] * 3)
+    Step, st.integers(1), CALLS, RESULTS, usage=st.none() | st.builds(Usage, *[st.integers(0)] * 3)
 )
 
 
