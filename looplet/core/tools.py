@@ -166,7 +166,7 @@ class ToolSpec:
 
     def _parameter_text(self, name: str) -> str:
         schema = self.properties[name]
-        kinds = schema.get("type", "any") if isinstance(schema, Mapping) else "any"
+        kinds = (schema.get("type") if isinstance(schema, Mapping) else None) or "any"
         text = kinds if isinstance(kinds, str) else "|".join(kinds)
         if isinstance(schema, Mapping) and schema.get("enum"):
             text = "|".join(repr(choice) for choice in schema["enum"])

@@ -144,8 +144,9 @@ def mismatch(value: Any, schema: Any, path: str) -> str | None:
     allowed = [kinds] if isinstance(kinds, str) else (kinds or [])
     if allowed and not any(_CHECKS.get(kind, _anything)(value) for kind in allowed):
         return _complaint(path, " or ".join(allowed), value)
-    if "enum" in schema and not any(_same(value, choice) for choice in schema["enum"]):
-        return _complaint(path, "one of " + ", ".join(repr(each) for each in schema["enum"]), value)
+    choices = schema.get("enum")
+    if choices is not None and not any(_same(value, choice) for choice in choices):
+        return _complaint(path, "one of " + ", ".join(map(repr, choices)), value)
     return _mismatch_inside(value, schema, path)
 
 
@@ -156,10 +157,10 @@ def _mismatch_inside(value: Any, schema: Mapping[str, Any], path: str) -> str | 
         )
         return next((complaint for complaint in found if complaint), None)
     if isinstance(value, dict):
-        missing = [name for name in schema.get("required", ()) if name not in value]
+        missing = [name for name in (schema.get("required") or ()) if name not in value]
         if missing:
             return f"argument '{path}' lacks {_listed(missing)}"
-        inside = schema.get("properties", {})
+        inside = schema.get("properties") or {}
         if schema.get("additionalProperties") is False and (more := value.keys() - inside.keys()):
             return f"argument '{path}' must not have {_listed(sorted(map(str, more)))}"
         found = (
@@ -240,9 +241,9 @@ def _allows_null(schema: Any) -> bool:
         return False
     if not schema:
         return True
-    if "anyOf" in schema:
+    if schema.get("anyOf"):
         return any(_allows_null(option) for option in schema["anyOf"])
-    if "enum" in schema and "type" not in schema:
+    if schema.get("enum") is not None and "type" not in schema:
         return None in schema["enum"]
     kinds = schema.get("type")
     return kinds is None or "null" in ([kinds] if isinstance(kinds, str) else kinds)

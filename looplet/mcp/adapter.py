@@ -15,7 +15,7 @@ from looplet.core.registry import BaseToolRegistry
 from looplet.core.tools import ToolContext, ToolSpec
 from looplet.errors import MissingExtra
 from looplet.mcp.failures import MCPRefused
-from looplet.mcp.results import as_sent, result_data
+from looplet.mcp.results import as_sent, object_schema, result_data
 from looplet.mcp.servers import Endpoint, Program, Server
 from looplet.mcp.wire import Wire
 
@@ -140,9 +140,7 @@ class MCPToolAdapter:
         await asyncio.to_thread(self.close)
 
     def _spec(self, tool: Mapping[str, Any]) -> ToolSpec:
-        schema = tool["inputSchema"]
-        if "properties" not in schema:  # it would be read as shorthand
-            schema = {**schema, "properties": {}}
+        schema = object_schema(tool["inputSchema"])  # else it would be read as shorthand
         hints = tool.get("annotations") or {}
         return ToolSpec(
             tool["name"],

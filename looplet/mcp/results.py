@@ -8,11 +8,35 @@ from typing import Any
 
 from looplet.core.codec import JSON
 
+_BRANCHES = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
+"""Keywords of JSON Schema that say elsewhere what an object holds."""
+
 
 def as_sent(answer: Any) -> dict[str, Any]:
     """A message as it went over the wire, whatever the SDK's version calls its fields."""
     dumped: dict[str, Any] = answer.model_dump(by_alias=True, mode="json", exclude_unset=True)
     return dumped
+
+
+def object_schema(given: Mapping[str, Any]) -> dict[str, JSON]:
+    """A tool's input schema as one of an object with properties, which its arguments are.
+
+    A schema that is one is left as it is. Where branches alone say what may be given, the server
+    judges.
+
+    >>> object_schema({"properties": {"fruit": {"type": "string"}}, "required": None})
+    {'properties': {'fruit': {'type': 'string'}}, 'type': 'object'}
+    """
+    schema = dict(given)
+    if schema.get("type") != "object":
+        schema["type"] = "object"
+    if not isinstance(schema.get("properties"), Mapping):
+        schema["properties"] = {}
+        if schema.keys() & _BRANCHES:
+            schema.setdefault("additionalProperties", True)
+    if not isinstance(schema.get("required", []), list):
+        del schema["required"]
+    return schema
 
 
 def result_data(result: Mapping[str, Any]) -> JSON:

@@ -23,6 +23,7 @@ PRICE = {
 BARE = {"type": "object"}
 MARK = {"type": "object", "properties": {"mark": {"type": "string"}}}
 CTX = {"type": "object", "properties": {"ctx": {"type": "string"}}}
+TYPELESS = dict.fromkeys(("type", "anyOf", "enum", "required", "properties"))
 READS = types.ToolAnnotations(readOnlyHint=True)
 TOOLS = [
     types.Tool(name="price", description="Price.", inputSchema=PRICE, annotations=READS),
@@ -38,6 +39,8 @@ TOOLS = [
     types.Tool(name="own_ctx", inputSchema=CTX),
     types.Tool(name="lies", inputSchema=BARE, outputSchema=PRICE),
     types.Tool(name="deep", inputSchema=BARE),
+    types.Tool(name="either", inputSchema={"type": "object", "anyOf": [PRICE, MARK]}),
+    types.Tool(name="typeless", inputSchema={**BARE, "properties": {"x": TYPELESS}}),
 ]
 PAGE = 4
 

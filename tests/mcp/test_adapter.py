@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from looplet import BaseToolRegistry, ErrorKind, ToolCall
+from looplet import BaseToolRegistry, ErrorKind, ToolCall, ToolSpec
 from looplet.core.threads import in_thread
 from looplet.mcp import MCPRefused, MCPServerLost, MCPTimeout, MCPToolAdapter
+from looplet.mcp.results import object_schema
 from tests.mcp.conftest import ask, http_server, registry_of
 
 pytest.importorskip("mcp", reason="the extra 'mcp' is not installed", exc_type=ImportError)
@@ -56,7 +57,7 @@ def test_every_page_of_tools_is_read(shared):
     names = [spec.name for spec in shared.list_tools()]
     assert names == [
         "price", "pid", "plain", "two", "fails", "slow", "dies", "refuses", "where", "meets",
-        "own_ctx", "lies", "deep",
+        "own_ctx", "lies", "deep", "either", "typeless",
     ]  # fmt: skip
     assert [spec.name for spec in shared.tools()] == names
 
@@ -72,6 +73,30 @@ def test_a_tools_schema_is_the_servers(shared):
     assert price.description == "Price."
     assert pid.parameter_names() == []
     assert pid.parameters == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("either", {"mark": "m"}), ("typeless", {"x": {"y": 1}})]
+)
+def test_a_tool_of_an_odd_schema_can_be_used(registry, name, arguments):
+    assert name in registry.tool_catalog_text()
+    result = ask(registry, name, **arguments)
+    assert (result.data, result.error) == ({"text": "not { json"}, None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"properties": {}},
+        {"type": "object", "properties": None, "required": None},
+        {"type": ["object", "null"], "properties": {}},
+    ],
+)
+def test_a_schema_of_whatever_kind_is_read_as_that_of_an_object(given):
+    spec = ToolSpec("odd", "", object_schema(given), dict)
+    assert spec.is_json_schema
+    assert (spec.parameter_names(), spec.required_parameters()) == ([], [])
 
 
 def test_a_read_only_tool_may_run_beside_others(shared):
@@ -124,7 +149,7 @@ def test_it_works_inside_a_running_event_loop(command):
     async def run() -> Any:
         async with MCPToolAdapter(command) as adapter:
             registry = BaseToolRegistry()
-            assert adapter.register_all(registry) == 13
+            assert adapter.register_all(registry) == 15
             first = ask(registry, "price", fruit="apple")
             second = await registry.adispatch(ToolCall("price", {"fruit": "pear"}))
             return first.data["fruit"], second.data["fruit"]
