@@ -73,7 +73,7 @@ class GenAIPrices:
 def _tables() -> ModuleType:
     try:
         import genai_prices
-    except ImportError:
+    except ImportError as error:
         package = "genai-prices"
-        raise MissingExtra(package, needed_for="GenAIPrices", extra="prices") from None
+        raise MissingExtra(package, needed_for="GenAIPrices", extra="prices") from error
     return genai_prices

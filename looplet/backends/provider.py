@@ -90,9 +90,10 @@ class Provider:
         self, kind: str, needed_for: str, base_url: str | None, api_key: str | None
     ) -> Any:
         """A client of the SDK's class ``kind`` by what is given, else by the environment."""
-        sdk = self.sdk()
-        if sdk is None:
-            raise MissingExtra(self.name.lower(), needed_for=needed_for)
+        try:
+            sdk = self.load()
+        except ImportError as error:
+            raise MissingExtra(self.name.lower(), needed_for=needed_for) from error
         url = base_url or self.setting("URL")
         key = api_key or self.setting("KEY")
         if key is None and not self._has_token():

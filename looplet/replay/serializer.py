@@ -153,8 +153,8 @@ def _representer(private: _PrivateUse | None) -> Callable[[Any, str], Any]:
 def _yaml() -> Any:
     try:
         import yaml
-    except ImportError:
-        raise MissingExtra("pyyaml", needed_for="use_cassette", extra="replay") from None
+    except ImportError as error:
+        raise MissingExtra("pyyaml", needed_for="use_cassette", extra="replay") from error
     return yaml
 
 

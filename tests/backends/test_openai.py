@@ -551,6 +551,7 @@ def test_a_missing_sdk_names_the_extra_when_a_backend_is_made(kind, monkeypatch)
         kind(api_key="k")
     assert kind.__name__ in str(caught.value)
     assert isinstance(caught.value, ImportError)
+    assert isinstance(caught.value.__cause__, ImportError)  # what was missing may be the SDK's own
 
 
 def test_a_client_of_ones_own_needs_no_sdk(monkeypatch):

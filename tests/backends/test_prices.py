@@ -209,5 +209,6 @@ def test_nothing_is_fetched_and_no_thread_is_left(scripted):
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "genai_prices", None)
-    with pytest.raises(MissingExtra, match=r'pip install "looplet\[prices\]"'):
+    with pytest.raises(MissingExtra, match=r'pip install "looplet\[prices\]"') as caught:
         GenAIPrices()
+    assert isinstance(caught.value.__cause__, ImportError)
