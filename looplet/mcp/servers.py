@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +19,8 @@ GOODBYE_SECONDS = 5.0
 _ERROR = 400
 _SESSION = "mcp-session-id"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MASK = "***"
+_SECRET = re.compile(r"(?i)auth|bearer|cred|header|key|pass|pwd|secret|token")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -54,7 +56,7 @@ class Server(Protocol):
 class Program:
     """A server that is a process of its own and speaks through its standard streams."""
 
-    command: list[str]
+    command: list[str] = field(repr=False)
     env: dict[str, str] = field(repr=False)
     cwd: str | None = None
     reopens: bool = False
@@ -62,8 +64,8 @@ class Program:
 
     @property
     def shown(self) -> str:
-        """The server's command line, for messages."""
-        return f"the MCP server {shlex.join(self.command)}"
+        """The server's command line without what looks secret in it, for messages."""
+        return f"the MCP server {shlex.join(_masked(self.command))}"
 
     async def open(self, stack: AsyncExitStack) -> tuple[Any, Any]:
         """Start the program; leaving the stack ends it."""
@@ -134,6 +136,24 @@ async def _note(response: Any) -> None:
     heard.session_gone = (
         response.status_code == HTTPStatus.NOT_FOUND and _SESSION in response.request.headers
     )
+
+
+def _masked(command: Sequence[str]) -> Iterator[str]:
+    """The words of a command; values of options and variables named like a secret are ``***``.
+
+    >>> list(_masked(["serve", "--api-key", "k3y", "TOKEN=t", "https://ann:pw@host/", "fruit"]))
+    ['serve', '--api-key', '***', 'TOKEN=***', 'https://***@host/', 'fruit']
+    """
+    follows = False
+    for word in command:
+        name, sign, _ = word.partition("=")
+        if follows and not word.startswith("-"):
+            yield _MASK
+        elif sign and _SECRET.search(name):
+            yield f"{name}={_MASK}"
+        else:
+            yield re.sub(r"//[^/@\s]*@", f"//{_MASK}@", word)
+        follows = not sign and word.startswith("-") and _SECRET.search(word) is not None
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

@@ -208,6 +208,24 @@ def test_a_server_that_does_not_start_is_named(command):
         MCPToolAdapter.connect_stdio(command)
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        ["--api-key", "hunter2"],
+        ["--token=hunter2"],
+        ["-e", "GITHUB_TOKEN=hunter2"],
+        ["--header", "Authorization: Bearer hunter2"],
+        ["postgres://ann:hunter2@db/fruit"],
+    ],
+)
+def test_a_secret_on_the_command_line_is_in_no_message(secret):
+    adapter = MCPToolAdapter(["no-such-program", *secret, "--verbose", "fruit"])
+    with pytest.raises(MCPServerLost, match=r"no-such-program .*--verbose fruit") as caught:
+        adapter.connect()
+    adapter.close()
+    assert "hunter2" not in f"{caught.value} {adapter!r} {adapter._wire.server!r}"
+
+
 def test_an_empty_command_is_refused():
     with pytest.raises(ValueError, match="empty"):
         MCPToolAdapter([])
