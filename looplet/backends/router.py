@@ -14,7 +14,7 @@ from looplet.backends.profile import DEFAULT_NAME, Backends, ModelProfile, profi
 from looplet.core.backend import Reply, is_async, only_taken, takes
 from looplet.core.codec import JSON
 from looplet.core.failures import describe, is_overflow, status_of
-from looplet.core.lastcall import CallOutcome, LastCall
+from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.messages import Method
 from looplet.core.usage import count_tokens
 from looplet.core.wrapping import begin_anew, lent, request_of
@@ -25,7 +25,7 @@ REQUEST_IS_WRONG = frozenset({400, 422})
 """Statuses that another backend would give as well."""
 
 
-class BackendRouter(Counted):
+class BackendRouter(TellsLastCall, Counted):
     """A backend that asks one of several, by purpose, and counts what was used.
 
     ``backends`` is one backend, a mapping name → backend or ``ModelProfile``, or a sequence of
@@ -87,16 +87,6 @@ class BackendRouter(Counted):
     def select(self, purpose: str = DEFAULT_PURPOSE) -> SelectedBackend:
         """A backend that asks for that purpose, its calls counted here."""
         return SelectedBackend(self, purpose)
-
-    @property
-    def last_usage(self) -> Mapping[str, int] | None:
-        """The provider's usage for the last call of the calling thread or task."""
-        return self._last.get().usage
-
-    @property
-    def last_stop_reason(self) -> str | None:
-        """Why the last reply to the calling thread or task ended."""
-        return self._last.get().stop_reason
 
     def report(self) -> dict[str, JSON]:
         """The five figures, and the same under ``backends`` by name and ``purposes`` by purpose.

@@ -6,14 +6,14 @@ takes it. ``BackendRouter`` does all of this at once; these are its parts under 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from looplet.backends.profile import Backends, ModelProfile, profiles_of
 from looplet.backends.router import DEFAULT_PURPOSE, BackendRouter
 from looplet.core.backend import Reply, is_async, only_taken, takes
 from looplet.core.codec import JSON
-from looplet.core.lastcall import CallOutcome, LastCall
+from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.messages import Method
 from looplet.core.records import is_dunder
 from looplet.core.wrapping import lent
@@ -75,7 +75,7 @@ class FallbackRouter(_Counted):
         self._router = BackendRouter([first, second], default=first.name, fallback=(second.name,))
 
 
-class RoutingLLMBackend:
+class RoutingLLMBackend(TellsLastCall):
     """A backend that hands each call to the one that ``router`` selects for its purpose.
 
     A call without ``purpose=`` is for ``default_purpose``, and so is one that the backend for its
@@ -116,16 +116,6 @@ class RoutingLLMBackend:
         purposes: Iterable[str] = {self.default_purpose, *PURPOSES}
         able = [each for each in map(self._select, purposes) if hasattr(each, method)]
         return bool(able) and all(takes(each, method, keyword) for each in able)
-
-    @property
-    def last_usage(self) -> Mapping[str, int] | None:
-        """The provider's usage for the last call of the calling thread or task."""
-        return self._last.get().usage
-
-    @property
-    def last_stop_reason(self) -> str | None:
-        """Why the last reply to the calling thread or task ended."""
-        return self._last.get().stop_reason
 
     def __getattr__(self, name: str) -> Any:
         if name in {"router", "_last"} or is_dunder(name):  # not set yet, or not ours to lend

@@ -53,6 +53,22 @@ class LastCall:
         self.set(_EMPTY)
 
 
+class TellsLastCall:
+    """A backend that keeps, in ``_last``, the outcome of the last call for whoever made it."""
+
+    _last: LastCall
+
+    @property
+    def last_usage(self) -> Mapping[str, int] | None:
+        """The provider's usage for the last call of the calling thread or task."""
+        return self._last.get().usage
+
+    @property
+    def last_stop_reason(self) -> str | None:
+        """Why the last reply to the calling thread or task ended."""
+        return self._last.get().stop_reason
+
+
 _EMPTY = CallOutcome()
 _NONE: WeakKeyDictionary[LastCall, CallOutcome] = WeakKeyDictionary()
 _OUTCOMES: ContextVar[WeakKeyDictionary[LastCall, CallOutcome]] = ContextVar("looplet_outcomes")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.backend import Reply, is_async
-from looplet.core.lastcall import CallOutcome, LastCall
+from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.messages import Method
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper
 
@@ -38,7 +38,7 @@ def scoped(backend: Any, scope: str, *, purpose: str = "tool") -> Any:
     return _AsyncScoped(backend, labels) if is_async(backend) else _Scoped(backend, labels)
 
 
-class _Bridged(SyncWrapper):
+class _Bridged(TellsLastCall, SyncWrapper):
     """An async backend for plain code in a thread: each call runs on the event loop.
 
     On the loop's own thread, which must not be held up, a call gives its coroutine instead.
@@ -48,16 +48,6 @@ class _Bridged(SyncWrapper):
         super().__init__(inner)
         self._loop = loop
         self._last = LastCall()
-
-    @property
-    def last_usage(self) -> Mapping[str, int] | None:
-        """As the wrapped backend told it where the call ran."""
-        return self._last.get().usage
-
-    @property
-    def last_stop_reason(self) -> str | None:
-        """As the wrapped backend told it where the call ran."""
-        return self._last.get().stop_reason
 
     def forward(self, method: str, prompt: str, keywords: Mapping[str, Any]) -> Any:
         import asyncio

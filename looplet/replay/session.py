@@ -11,7 +11,7 @@ from typing import Any
 
 from looplet.core.backend import Reply, takes
 from looplet.core.codec import JSON
-from looplet.core.lastcall import LastCall
+from looplet.core.lastcall import LastCall, TellsLastCall
 from looplet.core.messages import Method
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper, request_of
 from looplet.errors import CassetteError
@@ -159,7 +159,7 @@ class AsyncRecordingBackend(_Records, AsyncWrapper):
         return reply
 
 
-class _Replays(Wrapper):
+class _Replays(TellsLastCall, Wrapper):
     """What both replaying backends do; the wrapped backend tells its shape and is never asked.
 
     A recording holds whole replies, so a listener is told each reply's text in one piece, and
@@ -172,16 +172,6 @@ class _Replays(Wrapper):
         super().__init__(_StandIn(player.lanes.get(lane, {})) if inner is None else inner)
         self._player, self._lane = player, lane
         self._last = LastCall()
-
-    @property
-    def last_usage(self) -> Mapping[str, int] | None:
-        """The recorded usage of the last call of this thread or task."""
-        return self._last.get().usage
-
-    @property
-    def last_stop_reason(self) -> str | None:
-        """The recorded stop reason of the last call of this thread or task."""
-        return self._last.get().stop_reason
 
     def _play(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Reply:
         lane = lane_of(self._lane, keywords)
