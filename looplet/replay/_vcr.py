@@ -55,6 +55,7 @@ def _import() -> Any:
         import vcr.cassette  # type: ignore[import-untyped]  # vcrpy ships no types
         import vcr.request  # type: ignore[import-untyped]
         import vcr.serialize  # type: ignore[import-untyped]
+        import yaml  # noqa: F401 - missing, it must be missed before anything is recorded
     except ImportError as error:
         raise MissingExtra("vcrpy", needed_for="use_cassette", extra="replay") from error
     return vcr

@@ -357,7 +357,7 @@ def test_a_change_of_the_working_directory_moves_no_file(tmp_path, model, monkey
 @pytest.mark.parametrize("module", ["vcr", "yaml"])
 def test_a_missing_package_is_named_with_its_remedy(path, model, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtra, match=r"(vcrpy|pyyaml).*looplet\[replay\]") as caught:
+    with pytest.raises(MissingExtra, match=r"vcrpy.*looplet\[replay\]") as caught:
         record(path, model("one"), ["a"])
     assert module in str(caught.value.__cause__)  # vcrpy itself needs the other
     assert list(path.parent.iterdir()) == []
