@@ -264,7 +264,9 @@ def check_backend(llm: Any, *, asynchronous: bool) -> None:
             f"llm must be a backend with a method generate(prompt, …), not {type(llm).__name__}"
         )
     if not asynchronous and is_async(llm):
+        from looplet.core.wrapping import innermost  # loaded for the error alone
+
         raise TypeError(
-            f"{type(llm).__name__}.generate is async def; use async_composable_loop, "
+            f"{type(innermost(llm)).__name__}.generate is async def; use async_composable_loop, "
             "or the sync backend of the same provider"
         )

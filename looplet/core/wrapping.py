@@ -83,6 +83,17 @@ class Wrapper:
         return only_taken(self.inner, method, keywords)
 
 
+def innermost(backend: object) -> object:
+    """The backend inside of all wrappers: the one that its user knows.
+
+    >>> type(innermost(SyncWrapper(SyncWrapper("a backend")))).__name__
+    'str'
+    """
+    while isinstance(backend, Wrapper):
+        backend = backend.inner
+    return backend
+
+
 class SyncWrapper(Wrapper):
     """A wrapped sync backend. Subclasses put their work into ``around``.
 
