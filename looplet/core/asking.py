@@ -256,7 +256,7 @@ def _continuation(request: ModelRequest, text: str) -> ModelRequest:
     if not request.messages:
         return replace(request, prompt=f"{request.prompt}\n\nYour reply so far:\n{text}\n\n{asked}")
     tail = (ChatMessage(role="assistant", content=text), ChatMessage(role="user", content=asked))
-    return replace(request, prompt=asked, messages=request.messages + tail)
+    return replace(request, prompt=asked, messages=(*request.messages, *tail))
 
 
 def repair(
@@ -286,7 +286,9 @@ def repair_request(run: Run, request: ModelRequest, parsed: ParsedReply) -> Mode
         ChatMessage(role="assistant", content=parsed.text[:QUOTED_CHARS]),
         ChatMessage(role="user", content=text),
     )
-    return replace(request, prompt=text, messages=request.messages + tail, temperature=temperature)
+    return replace(
+        request, prompt=text, messages=(*request.messages, *tail), temperature=temperature
+    )
 
 
 def unreadable(parsed: ParsedReply) -> ToolError:

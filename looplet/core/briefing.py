@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +52,7 @@ def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
     """Build what is sent: a prompt of text, or the native conversation with its new messages."""
     method = "generate_with_tools" if run.native else "generate"
     tools = run.tools.tool_schemas() if run.native else ()
-    messages: tuple[ChatMessage, ...] = ()
+    messages: Sequence[ChatMessage] = ()
     if run.history is not None:
         prompt = _continue_history(run, briefing)
         messages = run.history.messages()

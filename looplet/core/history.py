@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
+from operator import eq
+from typing import overload
 
 from looplet.core.codec import JSON
 from looplet.core.messages import CallRequest, ChatMessage
@@ -13,6 +16,45 @@ from looplet.core.usage import message_chars
 
 DROPPED = "[result dropped to save room]"
 """Stands for a result that was dropped out of a turn that is kept for the others' sake."""
+
+
+class _SoFar(Sequence[ChatMessage]):
+    """The first messages of a list that only ever grows, without a copy of it.
+
+    A request names every message so far. A tuple of them, made anew for each step, would cost a
+    run of thousands of steps more than all the rest of the loop.
+    """
+
+    __slots__ = ("_length", "_messages")
+
+    def __init__(self, messages: list[ChatMessage], length: int) -> None:
+        self._messages, self._length = messages, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[ChatMessage]:
+        return islice(self._messages, self._length)
+
+    @overload
+    def __getitem__(self, place: int) -> ChatMessage: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[ChatMessage, ...]: ...
+    def __getitem__(self, place: int | slice) -> ChatMessage | tuple[ChatMessage, ...]:
+        places = range(self._length)[place]
+        if isinstance(places, int):
+            return self._messages[places]
+        return tuple([self._messages[each] for each in places])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # equal to tuples and lists, which differ in theirs
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 class History:
@@ -39,9 +81,9 @@ class History:
         """How many messages there are."""
         return len(self._messages)
 
-    def messages(self) -> tuple[ChatMessage, ...]:
-        """Every message so far."""
-        return tuple(self._messages)
+    def messages(self) -> Sequence[ChatMessage]:
+        """Every message so far; what is added later is not in it."""
+        return _SoFar(self._messages, len(self._messages))
 
     def open(self, text: str) -> None:
         """Set the first message."""
@@ -49,7 +91,8 @@ class History:
             self._add(ChatMessage(role="user", content=text))
         elif self._messages[0].content != text:
             self.chars += len(text) - len(self._messages[0].content)
-            self._messages[0] = ChatMessage(role="user", content=text)
+            # A new list, since requests that were made hold on to the old one.
+            self._messages = [ChatMessage(role="user", content=text), *self._messages[1:]]
 
     def say(self, text: str) -> None:
         """Add a text to the model."""

@@ -97,7 +97,7 @@ class ModelRequest:
     method: Method
     prompt: str
     system_prompt: str = ""
-    messages: tuple[ChatMessage, ...] = ()
+    messages: Sequence[ChatMessage] = ()
     tools: Sequence[Mapping[str, JSON]] = ()
     max_tokens: int = 2000
     temperature: float = 0.2
@@ -114,7 +114,7 @@ class ModelRequest:
         head = (
             (ChatMessage(role="system", content=self.system_prompt),) if self.system_prompt else ()
         )
-        return head + (self.messages or (ChatMessage(role="user", content=self.prompt),))
+        return head + (tuple(self.messages) or (ChatMessage(role="user", content=self.prompt),))
 
     def params(self) -> dict[str, JSON]:
         """Sampling parameters, as they enter the key."""

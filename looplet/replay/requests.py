@@ -55,7 +55,7 @@ class LaneKeys:
 
     def of_request(self, request: ModelRequest, *, model: str | None) -> Asked:
         """Make a request canonical."""
-        messages = request.messages or (ChatMessage(role="user", content=request.prompt),)
+        messages = tuple(request.messages) or (ChatMessage(role="user", content=request.prompt),)
         if request.system_prompt:
             messages = (self._system(request.system_prompt), *messages)
         return self.of(

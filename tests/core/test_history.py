@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from looplet.core.history import History
+from looplet.core.messages import ChatMessage
 from looplet.core.records import ToolCall
 
 
@@ -46,3 +51,29 @@ def test_what_was_said_since_the_last_reply_is_kept_also_where_no_result_is():
     history.keep({}, "one price was looked up")
     told = [message.content for message in history.messages()]
     assert told == ["TASK", "one price was looked up", "Prices are in euro."]
+
+
+PLACES = st.none() | st.integers(-9, 9)
+
+
+@given(
+    st.lists(st.text(max_size=2), max_size=6),
+    st.lists(st.text(max_size=2), max_size=6),
+    st.slices(6) | st.builds(slice, PLACES, PLACES, st.sampled_from([None, 1, 2, -1, -2])),
+)
+def test_what_was_asked_with_stays_as_it_was_whatever_comes_later(said, later, part):
+    history = History()
+    for text in said:
+        history.say(text)
+    told = history.messages()
+    as_tuple = tuple(ChatMessage(role="user", content=text) for text in said)
+    for text in later:
+        history.say(text)
+    history.open("another opening")
+    history.keep({})
+    assert (told, len(told), tuple(told)) == (as_tuple, len(as_tuple), as_tuple)
+    assert told[part] == as_tuple[part]
+    assert [told[place] for place in range(-len(said), len(said))] == [*as_tuple, *as_tuple]
+    assert told != (*as_tuple, ChatMessage(role="user", content="more"))
+    with pytest.raises(IndexError):
+        told[len(said)]
