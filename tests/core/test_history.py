@@ -75,5 +75,6 @@ def test_what_was_asked_with_stays_as_it_was_whatever_comes_later(said, later, p
     assert told[part] == as_tuple[part]
     assert [told[place] for place in range(-len(said), len(said))] == [*as_tuple, *as_tuple]
     assert told != (*as_tuple, ChatMessage(role="user", content="more"))
+    assert told != len(said)
     with pytest.raises(IndexError):
         told[len(said)]

@@ -26,7 +26,9 @@ def run(tmp_path, monkeypatch):
 
 
 def test_a_page_with_its_right_output_passes(run):
-    run(PRINTS + "It gives\n```text\n2\n```\n")
+    kept = "```python\nfrom pathlib import Path\nPath('ran').write_text('2')\n```\n"
+    run(PRINTS + "It gives\n```text\n2\n```\n" + kept)
+    assert Path("ran").read_text() == "2"
 
 
 def test_a_wrong_output_fails(run):
