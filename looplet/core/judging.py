@@ -99,12 +99,12 @@ def spec_of(run: Run, call: ToolCall) -> ToolSpec | None:
 
 def _check_permission(run: Run, call: ToolCall) -> Phase[ToolResult | None]:
     """Ask every ``check_permission`` about the final arguments; the first denial, or ``None``."""
-    judged = repr(call.args) if run.listeners.check_permission else ""
+    judged = (call.tool, repr(call.args)) if run.listeners.check_permission else None
     for bound in run.listeners.check_permission:
         value = bound.method(call, run.state)
         wish = None if value is None else (yield from weigh(run, bound, "check_permission", value))
-        if repr(call.args) != judged:  # what others judged is not what would be run
-            text = f"{bound.hook}.check_permission changed the arguments; do that in pre_dispatch"
+        if (call.tool, repr(call.args)) != judged:  # what was judged is not what would be run
+            text = f"{bound.hook}.check_permission changed the call; do that in pre_dispatch"
             return refused(call, ToolError(ErrorKind.PERMISSION_DENIED, text))
         if wish is None:
             continue

@@ -381,14 +381,25 @@ def test_the_hook_judges_by_either_slot_alone():
     assert checked.is_block()
 
 
-def test_arguments_changed_after_they_were_judged_are_not_run(drive):
+def turned_to_a_pear(call: ToolCall, state: Any) -> None:
+    call.args["fruit"] = "pear"
+
+
+def turned_to_another_tool(call: ToolCall, state: Any) -> None:
+    call.tool = "give_away"
+
+
+@pytest.mark.parametrize("turn", [turned_to_a_pear, turned_to_another_tool])
+def test_a_call_that_is_changed_after_it_was_judged_is_not_run(drive, turn):
     desk = Desk()
 
-    def turn(call, state):
-        call.args["fruit"] = "pear"
+    @desk.tools.tool
+    def give_away(fruit: Any) -> dict:
+        desk.ran.append(fruit)
+        return {}
 
     hooks = [PermissionHook(only_apples()), hook(check_permission=turn)]
     ran = drive(drive.text([APPLE, DONE]), tools=desk.tools, hooks=hooks)
-    text = "Given.check_permission changed the arguments; do that in pre_dispatch"
+    text = "Given.check_permission changed the call; do that in pre_dispatch"
     assert_denied(ran.steps[0], text)
     assert desk.ran == []
