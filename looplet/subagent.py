@@ -16,6 +16,7 @@ from looplet.core.hosting import emit_event
 from looplet.core.loop import composable_loop
 from looplet.core.records import Step, is_dunder
 from looplet.core.registry import BaseToolRegistry, register_done_tool
+from looplet.core.scoped import scoped
 from looplet.core.session import SessionLog
 from looplet.core.state import DefaultState
 
@@ -45,8 +46,9 @@ def run_sub_loop(
 
     The sub-agent works with ``sub_tools``, or with ``tools`` less ``state_mutating_tools``; it
     always has a done tool. ``max_steps`` is its limit, whatever ``config`` says; of ``config``,
-    checkpoints and ``build_trace`` are left out, since they belong to the run around it. Nothing
-    that is given is changed but the state. Hooks of the parent hear every event of the sub-loop
+    checkpoints, hooks and ``build_trace`` are left out, since they belong to the run around it.
+    Calls of a sub-agent with a ``subagent_id`` carry the scope ``sub:<id>``. Nothing that is given
+    is changed but the state. Hooks of the parent hear every event of the sub-loop
     in ``on_event``, with ``subagent_id`` set, and what they decide there counts.
 
     The result has ``answer`` (arguments of the accepted done-call, or ``None``), ``summary``
@@ -73,6 +75,8 @@ def run_sub_loop(
     )
     sub.tell(LifecycleEvent.SUBAGENT_START, task=task)
     ending = _Ending()
+    if subagent_id is not None:
+        llm = scoped(llm, f"sub:{subagent_id}", purpose="reasoning")
     try:
         loop = composable_loop(
             llm, task, own, hooks=[*sub.listeners(), ending], config=config,
@@ -160,6 +164,7 @@ def _own_config(config: LoopConfig, max_steps: int, system_prompt: str) -> LoopC
         config,
         max_steps=max_steps,
         system_prompt=system_prompt or config.system_prompt,
+        hooks=(),
         checkpoint_dir=None,
         initial_checkpoint=None,
         build_trace=_count_calls,

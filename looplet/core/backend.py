@@ -12,6 +12,8 @@ from looplet.core.codec import JSON
 Block: TypeAlias = dict[str, JSON]
 """``{"type": "text", "text"}`` or ``{"type": "tool_use", "id", "name", "input"}``."""
 Reply: TypeAlias = str | list[Block]
+BY_NAME = frozenset({"caller"})
+"""Keywords for looplet's own wrappers: a backend that takes any keyword is not sent them."""
 
 
 def is_async(backend: object) -> bool:
@@ -46,7 +48,7 @@ def only_taken(backend: object, method: str, keywords: Mapping[str, Any]) -> dic
     function = getattr(backend, method, None)
     names = frozenset() if function is None else _names_of(function)
     if names is None:
-        return dict(keywords)
+        return {key: value for key, value in keywords.items() if key not in BY_NAME}
     return {key: value for key, value in keywords.items() if key in names}
 
 
@@ -63,7 +65,7 @@ def names_taken(backend: object, method: str) -> frozenset[str] | None:
 
 def _accepts(function: Callable[..., Any], keyword: str) -> bool:
     names = _names_of(function)
-    return names is None or keyword in names
+    return keyword not in BY_NAME if names is None else keyword in names
 
 
 def _names_of(function: Callable[..., Any]) -> frozenset[str] | None:

@@ -86,3 +86,5 @@ class LoopConfig:
     """Has the last word on the prompt: what it returns is sent as it is."""
     runtime: Runtime = field(default_factory=Runtime)
     """Time, pauses and ids."""
+    hooks: Sequence[Any] = ()
+    """Hooks that come with the configuration; they are asked after those that the loop is given."""

@@ -268,7 +268,7 @@ def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
         cancel_token=config.cancel_token,
         on_progress=lambda stage, data: tell(number, call, stage, data),
         metadata=metadata,
-        llm=scoped(backend_for(run, "tool"), f"tool:{call.tool}"),
+        llm=scoped(backend_for(run, "tool"), f"tool:{call.tool}", caller=str(number)),
         request_approval=config.approval_handler,
         around=around,
     )

@@ -17,7 +17,8 @@ class LLMBackend(Protocol):
     Optional, used when present: ``model`` (its name), ``last_stop_reason``, ``last_usage``
     (``{"input_tokens", "output_tokens"}`` of the calling thread's or task's last call), and the
     keyword arguments ``messages=`` (the conversation as ``ChatMessage``, instead of ``prompt``),
-    ``scope=`` and ``purpose=`` (who asks, and what for), ``cancel_token=``, and ``on_chunk=`` (a
+    ``scope=`` and ``purpose=`` (who asks, and what for), ``caller=`` (the number of the step that
+    the question leads to; within a tool, a path of them), ``cancel_token=``, and ``on_chunk=`` (a
     function that is told each piece of the reply's text as it comes; the whole reply is returned
     all the same).
     """

@@ -232,6 +232,7 @@ def call_keywords(run: Run, backend: Any, request: ModelRequest, purpose: str) -
         "system_prompt": request.system_prompt,
         "temperature": request.temperature,
         "purpose": purpose,
+        "caller": str(run.next_number),
     }
     if request.method == "generate_with_tools":
         wanted["tools"] = list(request.tools)

@@ -20,7 +20,7 @@ class _Scoped(SyncWrapper):
         self._labels = labels
 
     def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        return super().around(method, prompt, {**self._labels, **keywords})
+        return super().around(method, prompt, _within(self._labels, keywords))
 
 
 class _AsyncScoped(AsyncWrapper):
@@ -29,13 +29,29 @@ class _AsyncScoped(AsyncWrapper):
         self._labels = labels
 
     async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        return await super().around(method, prompt, {**self._labels, **keywords})
+        return await super().around(method, prompt, _within(self._labels, keywords))
 
 
-def scoped(backend: Any, scope: str, *, purpose: str = "tool") -> Any:
-    """The same backend, whose calls carry ``scope`` and ``purpose`` where it takes them."""
+def scoped(backend: Any, scope: str, *, purpose: str = "tool", caller: str | None = None) -> Any:
+    """The same backend, whose calls carry these labels where it takes them.
+
+    ``scope`` and ``caller`` of a call within another are paths: a tool of a sub-agent that a tool
+    runs asks with ``tool:delegate/tool:search`` and ``3/1``.
+    """
     labels = {"scope": scope, "purpose": purpose}
+    if caller is not None:
+        labels["caller"] = caller
     return _AsyncScoped(backend, labels) if is_async(backend) else _Scoped(backend, labels)
+
+
+def _within(labels: Mapping[str, str], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call, with the path of who asks in front of what they say themselves."""
+    joined = {**labels, **keywords}
+    for name in ("scope", "caller"):
+        outer, inner = labels.get(name), keywords.get(name)
+        if outer and inner and inner != outer:
+            joined[name] = f"{outer}/{inner}"
+    return joined
 
 
 class _Bridged(TellsLastCall, SyncWrapper):

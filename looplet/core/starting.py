@@ -100,7 +100,9 @@ def _give_parts(run: Run) -> None:
 
 
 def _all_hooks(hooks: Sequence[Any], config: LoopConfig, stream: Any) -> Sequence[Any]:
-    """The given hooks, and before them those of config and stream."""
+    """The given hooks and then the config's; before them those of tracer and stream."""
+    if config.hooks:
+        hooks = [*hooks, *config.hooks]
     if config.tracer is not None:
         from looplet.core.tracing import TracingHook  # loaded by the runs that have a tracer
 

@@ -9,7 +9,9 @@ from looplet.core.backend import Reply, only_taken, takes
 from looplet.core.messages import Method, ModelRequest
 from looplet.core.records import is_dunder
 
-TRANSPORT = frozenset({"cancel_token", "scope", "purpose", "cache_breakpoints", "on_chunk"})
+TRANSPORT = frozenset(
+    {"cancel_token", "scope", "purpose", "caller", "cache_breakpoints", "on_chunk"}
+)
 """Keywords that tell how or for whom a call is made; they do not change what is asked."""
 
 

@@ -525,3 +525,19 @@ def test_an_async_method_around_a_tool_is_refused_by_name(drive):
     ran = drive(drive.text([DONE]), tools=shop(), hooks=[Around()])
     assert isinstance(ran.error, TypeError)
     assert "Around.around_tool" in str(ran.error)
+
+
+def test_hooks_of_the_configuration_come_after_those_given(drive):
+    heard = []
+
+    class Hears:
+        def __init__(self, name):
+            self.name = name
+
+        def pre_loop(self, state, session_log, context):
+            heard.append(self.name)
+
+    config = LoopConfig(hooks=[Hears("config")])
+    llm, tools = drive.text([call("done")]), tools_from([price], include_done=True)
+    drive(llm, tools=tools, hooks=[Hears("given")], config=config)
+    assert heard == ["given", "config"]

@@ -21,6 +21,16 @@ class Plain:
         return f"{prompt} {max_tokens} {temperature}"
 
 
+class Caller:
+    def generate(self, prompt, *, scope, caller):
+        return {"scope": scope, "caller": caller}
+
+
+class TakesAll:
+    def generate(self, prompt, **keywords):
+        return keywords
+
+
 class Native(Plain):
     last_stop_reason = "end_turn"
 
@@ -114,7 +124,15 @@ def test_a_scoped_backend_says_for_whom_it_asks_where_that_is_taken():
     backend = scoped(Native(), "tool:search")
     (block,) = backend.generate_with_tools("hi", tools=[])
     assert (block["scope"], block["purpose"]) == ("tool:search", "tool")
-    assert backend.generate("hi", scope="own")["scope"] == "own"
+    assert backend.generate("hi", scope="own")["scope"] == "tool:search/own"
+    assert backend.generate("hi", scope="tool:search")["scope"] == "tool:search"
+
+
+def test_who_asks_is_a_path_that_only_wrappers_are_told():
+    backend = scoped(scoped(Caller(), "tool:delegate", caller="3"), "tool:search", caller="1")
+    assert backend.generate("hi") == {"scope": "tool:delegate/tool:search", "caller": "3/1"}
+    takes_all = scoped(TakesAll(), "tool:search", caller="1")
+    assert takes_all.generate("hi") == {"scope": "tool:search", "purpose": "tool"}
     assert scoped(Plain(), "tool:x").generate("hi") == "hi 1 0.0"
     assert asyncio.run(scoped(Later(), "tool:x").generate("hi")) == "hi tool:x 1"
 
