@@ -20,6 +20,7 @@
     │   ├── StoreDamaged         (ValueError)    a part file is not what was written
     │   └── UnknownSchema        (ValueError)    written by a looplet this one does not know
     ├── CheckpointError          (ValueError)    a checkpoint cannot be used
+    ├── RedactionError           (ValueError)    what redaction was given cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
     ├── EvalError                                an eval cannot be collected or run
     └── NotEvaluable                             an eval's own word: there is nothing to judge
@@ -140,6 +141,10 @@ class EvalError(LoopletError):
 
 class CheckpointError(LoopletError, ValueError):
     """A checkpoint cannot be used: it is damaged, unknown, or another task's."""
+
+
+class RedactionError(LoopletError, ValueError):
+    """Secrets, patterns or a function that redaction was given cannot be used."""
 
 
 class RecorderReused(LoopletError, RuntimeError):
