@@ -16,6 +16,10 @@ class CallOutcome:
     """``input_tokens`` and ``output_tokens``, ``cached_tokens`` if told; ``None``: not told."""
     stop_reason: str | None = None
     """``end_turn``, ``max_tokens``, ``tool_use``, or the provider's own word."""
+    duration_ms: float | None = None
+    """How long the call took when it was made; ``None``: whoever asks may measure it."""
+    first_token_ms: float | None = None
+    """From the call's beginning to the first piece of its reply, when it was made."""
 
 
 class LastCall:
@@ -28,7 +32,7 @@ class LastCall:
 
     >>> last = LastCall()
     >>> last.get()
-    CallOutcome(usage=None, stop_reason=None)
+    CallOutcome(usage=None, stop_reason=None, duration_ms=None, first_token_ms=None)
     >>> last.set(CallOutcome(stop_reason="end_turn"))
     >>> last.get().stop_reason
     'end_turn'
@@ -67,6 +71,12 @@ class TellsLastCall:
     def last_stop_reason(self) -> str | None:
         """Why the last reply to the calling thread or task ended."""
         return self._last.get().stop_reason
+
+    @property
+    def last_timing(self) -> tuple[float | None, float | None]:
+        """``duration_ms`` and ``first_token_ms`` of the last call, where they are known."""
+        last = self._last.get()
+        return last.duration_ms, last.first_token_ms
 
 
 _EMPTY = CallOutcome()

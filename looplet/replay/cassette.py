@@ -1,53 +1,57 @@
-"""The cassette a user holds: opened in a record mode, wrapped around backends, closed.
+"""The cassette a user holds: opened in a record mode, wrapped around backends, tools and a config.
 
-Decides between recording and replaying, and what becomes of a killed recording. Knows the
-recorder and the player; knows nothing of loops and nothing of YAML.
+Knows the halves of a cassette; knows nothing of loops and nothing of YAML.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-import warnings
+import random
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from looplet.core.backend import is_async
 from looplet.core.codec import JSON
-from looplet.errors import CassetteError, CassetteMissing
+from looplet.core.config import LoopConfig
+from looplet.core.runtime import Runtime
+from looplet.errors import CassetteError
+from looplet.redaction import Given, Redactor
 from looplet.replay import persister
 from looplet.replay.divergence import Divergence
-from looplet.replay.journal import LeftoverJournal, journal_path, leftover, read_journal, set_aside
+from looplet.replay.entries import RunLog
+from looplet.replay.journal import read_journal
+from looplet.replay.mixing import Mixed
+from looplet.replay.opening import Half, Opened, RecordMode, open_half, release
 from looplet.replay.playback import Player, verify
-from looplet.replay.recording import Recorder, write_recovered
-from looplet.replay.session import (
-    AsyncRecordingBackend,
-    AsyncReplayBackend,
-    RecordingBackend,
-    ReplayBackend,
-)
+from looplet.replay.recording import write_recovered
+from looplet.replay.runs import RunWatcher
+from looplet.replay.session import AsyncCassetteBackend, CassetteBackend
+from looplet.replay.tooling import CassetteTools
 
-RecordMode = Literal["none", "once", "all"]
-"""Replay only; record if there is no cassette, else replay; record anew."""
-
-_RECORDING: set[Path] = set()
-_RECORDING_LOCK = threading.Lock()
+ToolsMode = Literal["live", "recorded"]
+StreamMode = Literal["instant", "realtime"]
 
 
 class Cassette:
-    """Recorded calls of models; made by ``use_cassette``."""
+    """Recorded calls of models and tools; made by ``use_cassette``."""
 
     def __init__(
         self,
-        half: Player | Recorder,
+        opened: Opened,
         *,
         metadata: Mapping[str, JSON],
-        reserved: Path | None = None,
+        tools: ToolsMode = "live",
+        stream: StreamMode = "instant",
     ) -> None:
-        self._half = half
-        self._reserved = reserved
+        self._half: Half = opened.half
+        self._reserved = opened.reserved
+        self._tools, self._realtime = tools, stream == "realtime"
+        self._tools_wrapped = False
+        self._random: random.Random | None = None
         self.metadata = metadata
         """What ``use_cassette(metadata=...)`` was given when the cassette was recorded."""
 
@@ -59,27 +63,79 @@ class Cassette:
     @property
     def recording(self) -> bool:
         """Whether calls go to a model and are kept; else they are answered from the file."""
-        return isinstance(self._half, Recorder)
+        half = self._half
+        return half.recorder is not None if isinstance(half, Mixed) else half.live
 
     @property
     def content_hash(self) -> str | None:
         """SHA-256 of the file, in hex; ``None`` until a recording is written."""
-        return self._half.persister.content_hash
+        found: str | None = self._half.persister.content_hash
+        return found
 
     @property
     def played(self) -> int:
-        """How many recorded calls were replayed."""
-        return self._half.played if isinstance(self._half, Player) else 0
+        """How many recorded calls were replayed; those in the course of a replayed tool count."""
+        return 0 if self._player is None else self._player.played
 
     @property
     def unplayed(self) -> int:
         """How many recorded calls no one has asked for, in a replay."""
-        return len(self._half) - self.played if isinstance(self._half, Player) else 0
+        player = self._player
+        if player is None or self.recording:
+            return 0
+        return len(player) - player.played
 
     @property
     def divergence(self) -> Divergence | None:
-        """The last divergence of this replay, also if somebody caught it."""
-        return self._half.divergence if isinstance(self._half, Player) else None
+        """The first divergence of this replay, also if somebody caught it."""
+        return None if self._player is None else self._player.divergence
+
+    def clear_divergence(self) -> None:
+        """Go on after a divergence that was expected.
+
+        Without this every later call raises it again, and if anything went on after it, so does
+        the end of the ``with`` block: code that catches everything must not turn a replay that
+        failed into one that passed.
+        """
+        if self._player is not None:
+            self._player.divergence, self._player.went_on = None, False
+
+    @property
+    def parent(self) -> Mapping[str, JSON] | None:
+        """Of a fork: ``sha256`` of the cassette it came from, and ``at``, the first live step."""
+        return None if self._player is None else self._player.parent
+
+    @property
+    def runs(self) -> list[RunLog]:
+        """The runs that were recorded through ``wrap_config``, with their digest chains."""
+        return self._half.runs
+
+    @property
+    def replayed(self) -> list[RunLog]:
+        """The runs of this replay, as far as they went."""
+        return [] if self._player is None else [chain.log for chain in self._player.replayed]
+
+    @property
+    def random(self) -> random.Random:
+        """Random numbers that a replay draws again; the same generator each time."""
+        if self._random is None:
+            half = self._half.player if isinstance(self._half, Mixed) else self._half
+            if half.seed is None:
+                if not half.live:
+                    raise CassetteError(
+                        f"nothing random was recorded in {self.path}; record it again with an "
+                        "agent that draws from cassette.random"
+                    )
+                half.seed = secrets.randbits(32)
+            self._random = random.Random(half.seed)  # noqa: S311 - to be repeated, not to be secret
+        return self._random
+
+    @property
+    def runtime(self) -> Runtime:
+        """A clock for whoever records a trajectory: in a replay, that of the recording."""
+        if self._player is None or self.recording:
+            return Runtime()
+        return self._player.clock.runtime()
 
     def __len__(self) -> int:
         """How many calls are recorded."""
@@ -91,27 +147,72 @@ class Cassette:
         A replay asks nothing of ``llm`` but its model's name and its keywords, and takes ``None``
         for a backend as the cassette describes it (``async_=True`` for the async loop). ``lane``
         keeps the calls of one caller apart from those of others; a call's own ``scope=`` names
-        it too.
+        it too. Give callers that ask the same at the same time lanes of their own: within a lane
+        equal requests are answered in the order in which they are made.
         """
-        asynchronous = is_async(llm) if async_ is None else async_
-        if isinstance(self._half, Player):
-            replay = AsyncReplayBackend if asynchronous else ReplayBackend
-            return replay(llm, self._half, lane=lane)
-        if llm is None:
+        if llm is None and self._half.live:
             raise CassetteError(
                 f"cassette {self.path} is being recorded, and that needs a backend: "
                 "wrap_llm(None) is for a replay"
             )
-        record = AsyncRecordingBackend if asynchronous else RecordingBackend
-        return record(llm, self._half, lane=lane)
+        asynchronous = is_async(llm) if async_ is None else async_
+        kind = AsyncCassetteBackend if asynchronous else CassetteBackend
+        return kind(llm, self._half, lane=lane, realtime=self._realtime, may_ask=self._may_ask)
+
+    def wrap_tools(self, tools: Any) -> Any:
+        """Put the cassette around a registry of tools, if it was opened with ``tools="recorded"``.
+
+        Recording, tools run and their results are kept. In a replay the results come from the
+        cassette and no tool runs, whatever way it is reached. With ``tools="live"`` the registry is
+        given back as it is.
+        """
+        if self._tools == "live":
+            return tools
+        self._tools_wrapped = True
+        return CassetteTools(self._half, tools)
+
+    def wrap_config(self, config: LoopConfig | None = None) -> LoopConfig:
+        """A config for one run, whose steps, clock and identifiers go through the cassette.
+
+        What the run reads from ``config.runtime`` is recorded and read again in a replay, where
+        nothing is waited for. The run's digest chain is kept with its steps.
+        """
+        config = LoopConfig() if config is None else config
+        return replace(
+            config,
+            runtime=self._half.runtime(config.runtime),
+            hooks=[*config.hooks, RunWatcher(self._half)],
+        )
 
     def close(self, error: BaseException | None = None) -> None:
-        """Write what was recorded; ``error`` is what ended the run early, if anything."""
-        if isinstance(self._half, Recorder):
-            try:
-                self._half.close(error)
-            finally:
-                _release(self._reserved)
+        """Write what was recorded; ``error`` is what ended the run early, if anything.
+
+        Raises the ``Divergence`` of a replay that went on although it had diverged.
+        """
+        try:
+            if not isinstance(self._half, Player):
+                self._half.close(error or self.divergence)
+        finally:
+            release(self._reserved)
+        if error is None and self._player is not None and self._player.went_on:
+            assert self._player.divergence is not None
+            raise self._player.divergence
+
+    @property
+    def _player(self) -> Player | None:
+        half = self._half
+        if isinstance(half, Mixed):
+            return half.player
+        return half if isinstance(half, Player) else None
+
+    def _may_ask(self) -> None:
+        """Refuse a replay whose tools would run although they are to come from the cassette."""
+        if self._tools == "recorded" and not self._tools_wrapped:
+            raise CassetteError(
+                f'cassette {self.path} was opened with tools="recorded", and no registry was '
+                "wrapped: pass the loop cassette.wrap_tools(tools), or open it with "
+                'tools="live" if tools may run'
+            )
 
 
 @contextmanager
@@ -119,12 +220,23 @@ def use_cassette(
     path: str | os.PathLike[str],
     *,
     record_mode: RecordMode = "none",
+    tools: ToolsMode = "live",
+    redact: Given | None = None,
+    stream: StreamMode = "instant",
     metadata: Mapping[str, JSON] | None = None,
 ) -> Iterator[Cassette]:
-    """Record model calls into a file, or replay them from it.
+    """Record calls into a file, or replay them from it.
 
     Modes: ``none`` replays and never asks a model; ``once`` records if there is no cassette and
-    replays otherwise; ``all`` records anew and replaces the cassette when the block ends well.
+    replays otherwise; ``new_episodes`` replays up to the first request that was not recorded, asks
+    from there on, and replaces the cassette; ``all`` and ``rewrite`` record anew and replace it.
+    A cassette is replaced when the block ends well; otherwise it stays.
+
+    ``tools="recorded"`` puts what ``wrap_tools`` is given through the cassette too. ``redact`` says
+    what must not be written, beside keys and tokens of known looks and the environment's: secrets,
+    a mapping of names to them, a function of a text, or a ``Redactor``; ``False`` writes all as it
+    is. ``stream="realtime"`` lets a replay take the time that the recording took.
+
     Raises ``CassetteMissing``, ``CassetteDamaged`` or ``CassetteError``; a replay that is asked
     for what was not recorded raises ``Divergence``, which is no ``Exception``.
 
@@ -138,13 +250,36 @@ def use_cassette(
     ...     cassette.wrap_llm(None).generate("Say hello.")
     'Hello!'
     """
-    cassette = _open(Path(path), record_mode, metadata or {})
+    check_choice("tools", tools, ToolsMode)
+    check_choice("stream", stream, StreamMode)
+    redactor = Redactor.of(redact)
+    opened = open_half(
+        Path(path), record_mode, metadata or {}, redactor if redactor.active else None
+    )
+    with held(opened, metadata=metadata or {}, tools=tools, stream=stream) as cassette:
+        yield cassette
+
+
+@contextmanager
+def held(opened: Opened, *, metadata: Mapping[str, JSON], **options: Any) -> Iterator[Cassette]:
+    """A cassette around an opened half, closed in every end of the block."""
+    recorded = getattr(opened.half, "metadata", None)
+    cassette = Cassette(opened, metadata=metadata if recorded is None else recorded, **options)
     try:
         yield cassette
     except BaseException as error:
         cassette.close(error)
         raise
     cassette.close()
+
+
+def check_choice(name: str, given: str, kind: Any) -> None:
+    """Raise ``CassetteError`` for a word that is none of those of a ``Literal``."""
+    from typing import get_args
+
+    if given not in get_args(kind):
+        words = " or ".join(repr(each) for each in get_args(kind))
+        raise CassetteError(f"{name}={given!r} is not known; it is {words}")
 
 
 def accept_edit(path: str | os.PathLike[str]) -> int:
@@ -170,107 +305,3 @@ def recover(path: str | os.PathLike[str], *, into: str | os.PathLike[str]) -> in
     found = read_journal(Path(path))
     write_recovered(found, Path(into))
     return len(found.calls)
-
-
-def _open(path: Path, mode: str, metadata: Mapping[str, JSON]) -> Cassette:
-    if mode not in get_args(RecordMode):
-        modes = ", ".join(repr(each) for each in get_args(RecordMode))
-        raise CassetteError(f"record_mode {mode!r} is not known; it is one of {modes}")
-    if mode == "all":
-        return _record(path, mode, metadata)
-    if path.exists():
-        _warn_of_leftover(path)
-        return _replay(path)
-    if mode == "none":
-        raise _nothing_to_replay(path)
-    if _recovered(path):
-        return _replay(path)
-    return _record(path, mode, metadata)
-
-
-def _replay(path: Path) -> Cassette:
-    player = Player(path)
-    return Cassette(player, metadata=player.metadata)
-
-
-def _record(path: Path, mode: str, metadata: Mapping[str, JSON]) -> Cassette:
-    place = path.resolve()
-    _reserve(place)
-    try:
-        _set_leftover_aside(path)
-        recorder = Recorder(path, mode=mode, about=metadata)
-    except BaseException:
-        _release(place)
-        raise
-    return Cassette(recorder, metadata=metadata, reserved=place)
-
-
-def _nothing_to_replay(path: Path) -> CassetteError:
-    journal = journal_path(path)
-    if journal.exists():
-        return CassetteError(
-            f"there is no cassette {path}, but the journal {journal} of a recording that did not "
-            'end. Open it once with record_mode="once" to make a cassette of the calls in it, '
-            "or delete the journal and record again."
-        )
-    return CassetteMissing(
-        f"there is no cassette {path}. Record it once with a live model: "
-        f'use_cassette({str(path)!r}, record_mode="once")'
-    )
-
-
-def _warn_of_leftover(path: Path) -> None:
-    journal = journal_path(path)
-    if journal.exists():
-        _warn(
-            f"beside cassette {path} lies {journal}, of a recording that did not end; it is not "
-            "used. looplet.replay.recover(journal, into=...) makes a cassette of it; delete it "
-            "if you do not need it."
-        )
-
-
-def _recovered(path: Path) -> bool:
-    """Make a cassette of the journal that a killed recording left, if it did."""
-    journal = journal_path(path)
-    found = leftover(journal)
-    if found is None:
-        return False
-    write_recovered(found, path)
-    journal.unlink()
-    _warn(
-        f"cassette {path} was made of the {len(found.calls)} calls that a killed recording left, "
-        "and is replayed; it may end too early. Record it whole with "
-        'record_mode="all".'
-    )
-    return True
-
-
-def _set_leftover_aside(path: Path) -> None:
-    found = leftover(journal_path(path))
-    if found is not None:
-        place = set_aside(journal_path(path))
-        _warn(
-            f"a recording of {path} did not end; its {len(found.calls)} calls were moved to "
-            f"{place}. looplet.replay.recover(journal, into=...) makes a cassette of them."
-        )
-
-
-def _warn(text: str) -> None:
-    # Over _open, use_cassette and contextlib's __enter__ to the with statement.
-    warnings.warn(text, LeftoverJournal, stacklevel=6)
-
-
-def _reserve(path: Path) -> None:
-    with _RECORDING_LOCK:
-        if path in _RECORDING:
-            raise CassetteError(
-                f"cassette {path} is being recorded already in this process. "
-                "Give each recording a cassette of its own."
-            )
-        _RECORDING.add(path)
-
-
-def _release(path: Path | None) -> None:
-    with _RECORDING_LOCK:
-        if path is not None:
-            _RECORDING.discard(path)

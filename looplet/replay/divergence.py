@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 
 from looplet.core.codec import JSON, canonical
 from looplet.core.messages import ChatMessage
+from looplet.replay.entries import step_of
 from looplet.replay.requests import Asked
 
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
@@ -16,11 +17,12 @@ MOST_WORDS, MOST_CHANGES, CONTEXT, SHOWN = 400, 3, 40, 80
 
 
 class Divergence(BaseException):
-    """A replay asked for what was not recorded; no model was asked.
+    """A replay asked for what was not recorded; no model was asked and no tool was run.
 
     It is no ``Exception``, so that code which catches those and tries again does not hide it.
     ``call`` counts the lane's calls from 1, ``message_index`` the messages from 0; both it and
-    ``role`` are ``None`` where the messages are equal.
+    ``role`` are ``None`` where the messages are equal. ``step`` is the number of the step that was
+    to come, ``None`` where no loop asked.
     """
 
     def __init__(
@@ -30,13 +32,21 @@ class Divergence(BaseException):
         cassette: str = "",
         lane: str = "main",
         call: int = 0,
+        step: int | None = None,
         message_index: int | None = None,
         role: str | None = None,
         diff: str = "",
     ) -> None:
         super().__init__(text)
-        self.cassette, self.lane, self.call = cassette, lane, call
+        self.cassette, self.lane, self.call, self.step = cassette, lane, call, step
         self.message_index, self.role, self.diff = message_index, role, diff
+
+
+class SideEffectRefused(BaseException):
+    """A tool was to run in a replay that must have no side effect; it was not run.
+
+    Like a ``Divergence`` it is no ``Exception``.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +64,69 @@ class Difference:
 
 
 def diverged(
-    asked: Asked, nearest: Asked | None, *, cassette: str, lane: str, call: int, note: str = ""
+    asked: Asked,
+    nearest: Asked | None,
+    *,
+    cassette: str,
+    lane: str,
+    call: int,
+    caller: str | None = None,
+    note: str = "",
 ) -> Divergence:
     """Make the error for a request: what differs from the nearest recorded one, what to do.
 
     ``note`` says what is known where there is nothing to compare with.
     """
     found = list(differences(nearest, asked)) if nearest else []
-    first = found[0] if found else None
     diff = "\n".join(str(each) for each in found) or note
+    return _divergence(
+        diff, found[0] if found else None, "No model was asked.",
+        cassette=cassette, lane=lane, call=call, step=step_of(caller),
+    )  # fmt: skip
+
+
+def diverged_tool(
+    asked: Mapping[str, JSON],
+    nearest: Mapping[str, JSON] | None,
+    *,
+    cassette: str,
+    lane: str,
+    call: int,
+    caller: str | None = None,
+    note: str = "",
+) -> Divergence:
+    """Make the error for a tool's call: which arguments differ from the nearest recorded one."""
+    found = list(_mapping_changes("argument", nearest["args"], asked["args"])) if nearest else []
+    diff = "\n".join(str(each) for each in found) or f"{note}; arguments {_shown(asked['args'])}"
+    return _divergence(
+        diff, None, "The tool was not run.",
+        cassette=cassette, lane=lane, call=call, step=step_of(caller),
+    )  # fmt: skip
+
+
+def _divergence(
+    diff: str,
+    first: Difference | None,
+    what_not: str,
+    *,
+    cassette: str,
+    lane: str,
+    call: int,
+    step: int | None,
+) -> Divergence:
+    where = f"cassette {cassette}, lane {lane}, call {call}"
+    if step is not None:
+        where += f", step {step}"
     remedy = (
-        "No model was asked. If the change is meant, record again: "
+        f"{what_not} If the change is meant, record again: "
         f'use_cassette({cassette!r}, record_mode="all").'
     )
     return Divergence(
-        f"cassette {cassette}, lane {lane}, call {call}, {diff}\n{remedy}",
+        f"{where}, {diff}\n{remedy}",
         cassette=cassette,
         lane=lane,
         call=call,
+        step=step,
         message_index=first.message_index if first else None,
         role=first.role if first else None,
         diff=diff,

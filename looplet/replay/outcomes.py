@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import looplet.errors
 from looplet.core.backend import Reply
 from looplet.core.codec import JSON
-from looplet.core.failures import status_of
+from looplet.core.failures import INTERRUPTS, status_of
 from looplet.core.lastcall import CallOutcome
 from looplet.errors import BackendError, BackendRefused
+from looplet.replay.entries import response
 from looplet.replay.serializer import restored, storable
 
 _HOMES = {"builtins": builtins, "looplet.errors": looplet.errors}
@@ -24,9 +25,16 @@ class Answer:
     """One stored reply or failure, handed out."""
 
     reply: Reply | None = None
-    failure: Exception | None = None
+    failure: BaseException | None = None
     outcome: CallOutcome = field(default_factory=CallOutcome)
     duration_ms: float | None = None
+    pieces: Sequence[Piece] = ()
+    """What a listener was told, and when, in milliseconds from the beginning of the call."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call was given up by whoever waited for it."""
+        return self.failure is not None and type(self.failure).__name__ == _CANCELLED
 
     def give(self) -> Reply:
         """The reply; a recorded failure is raised."""
@@ -35,22 +43,63 @@ class Answer:
         return self.reply  # type: ignore[return-value]  # one of the two is there
 
 
+Piece = tuple[float, str]
+Redact = Callable[[Any], Any] | None
+"""Hides secrets in a structure of texts; ``None`` hides nothing."""
+
+
 def stored_reply(
-    reply: Reply, *, usage: object, stop_reason: object, duration_ms: float
+    reply: Reply, *, usage: object, stop_reason: object, duration_ms: float, redact: Redact = None
 ) -> dict[str, JSON]:
     """A reply as vcrpy's response: text under ``body.string``, blocks under ``body.blocks``."""
-    shown = storable(reply)
+    shown = storable(reply if redact is None else redact(reply))
     name = "string" if isinstance(shown, str) else "text" if isinstance(reply, str) else "blocks"
-    ok = {"code": 200, "message": "OK"}
-    response: dict[str, JSON] = {"status": ok, "headers": {}, "body": {name: shown}}
+    stored = response({name: shown})
     if usage is not None:
-        response["usage"] = storable(usage)
+        stored["usage"] = storable(usage)
     if stop_reason is not None:
-        response["stop_reason"] = storable(stop_reason)
-    return response | {"duration_ms": round(duration_ms, 3)}
+        stored["stop_reason"] = storable(stop_reason)
+    return stored | {"duration_ms": round(duration_ms, 3)}
 
 
-def stored_failure(error: Exception, *, duration_ms: float) -> dict[str, JSON]:
+def stored_stream(pieces: Sequence[Piece], text: str) -> dict[str, JSON]:
+    """When a listener was told how many characters of ``text``; other pieces as they were.
+
+    >>> stored_stream([(3.0, "Hel"), (9.5, "lo")], "Hello")
+    {'stream': '3@3 2@9.5'}
+    """
+    if not pieces:
+        return {}
+    if "".join(piece for _, piece in pieces) == text:
+        return {"stream": " ".join(f"{len(piece)}@{at:g}" for at, piece in pieces)}
+    return {"stream": [{"at": at, "text": storable(piece)} for at, piece in pieces]}
+
+
+def stored_interrupt(error: BaseException) -> dict[str, JSON] | None:
+    """What ended a call from outside: an interrupt, or whoever waited gave up; else ``None``."""
+    name = type(error).__name__
+    if isinstance(error, INTERRUPTS):
+        name = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else "SystemExit"
+    elif name != _CANCELLED:
+        return None
+    return response({"interrupt": name}, code=0, message=name)
+
+
+def interrupt_of(name: str) -> BaseException:
+    """The interrupt that was recorded, made anew."""
+    if name == _CANCELLED:
+        from asyncio import CancelledError  # loaded by those who replay a cancelled call
+
+        return CancelledError()
+    return KeyboardInterrupt() if name == "KeyboardInterrupt" else SystemExit()
+
+
+_CANCELLED = "CancelledError"
+
+
+def stored_failure(
+    error: Exception, *, duration_ms: float, redact: Redact = None
+) -> dict[str, JSON]:
     """A failure: its type, the nearest type that a replay can raise, message and status."""
     kind = type(error)
     described: dict[str, JSON] = {
@@ -65,25 +114,55 @@ def stored_failure(error: Exception, *, duration_ms: float) -> dict[str, JSON]:
     status, retry_after = status_of(error), getattr(error, "retry_after", None)
     if isinstance(retry_after, int | float):
         described["retry_after"] = retry_after
-    return {
-        "status": {"code": status or 0, "message": kind.__name__},
-        "headers": {},
-        "body": {"error": described},
-        "duration_ms": round(duration_ms, 3),
-    }
+    if redact is not None:
+        texts = {name: described[name] for name in ("message", "args") if name in described}
+        described |= redact(texts)
+    stored = response({"error": described}, code=status or 0, message=kind.__name__)
+    return stored | {"duration_ms": round(duration_ms, 3)}
 
 
-def answer_of(response: Mapping[str, Any]) -> Answer:
+def answer_of(stored: Mapping[str, Any]) -> Answer:
     """Make the reply or failure anew from a stored response; every call gives fresh objects."""
-    body = response["body"]
-    duration = response.get("duration_ms")
+    body = stored["body"]
+    duration = stored.get("duration_ms")
+    if "interrupt" in body:
+        failure: BaseException = interrupt_of(body["interrupt"])
+        return Answer(failure=failure, duration_ms=duration, pieces=_pieces(stored, ""))
     if "error" in body:
-        failure = _failure(body["error"], response["status"]["code"] or None)
-        return Answer(failure=failure, duration_ms=duration)
+        failure = _failure(body["error"], stored["status"]["code"] or None)
+        return Answer(failure=failure, duration_ms=duration, pieces=_pieces(stored, ""))
+    reply = _reply(body)
+    pieces = _pieces(stored, text_in(reply))
     outcome = CallOutcome(
-        usage=restored(response.get("usage")), stop_reason=restored(response.get("stop_reason"))
+        usage=restored(stored.get("usage")),
+        stop_reason=restored(stored.get("stop_reason")),
+        duration_ms=duration,
+        first_token_ms=pieces[0][0] if pieces else None,
     )
-    return Answer(reply=_reply(body), outcome=outcome, duration_ms=duration)
+    return Answer(reply=reply, outcome=outcome, duration_ms=duration, pieces=pieces)
+
+
+def text_in(reply: Reply) -> str:
+    """The text that a listener of pieces is told of a reply."""
+    if isinstance(reply, str):
+        return reply
+    return "".join(block["text"] for block in reply if block.get("type") == "text")
+
+
+def _pieces(stored: Mapping[str, Any], text: str) -> list[Piece]:
+    """The pieces of a stored response, cut from the reply's text where they are no others."""
+    shown = stored.get("stream")
+    if shown is None:
+        return []
+    if not isinstance(shown, str):
+        return [(float(each["at"]), restored(each["text"])) for each in shown]
+    pieces: list[Piece] = []
+    place = 0
+    for part in shown.split():
+        length, _, at = part.partition("@")
+        pieces.append((float(at), text[place : place + int(length)]))
+        place += int(length)
+    return pieces
 
 
 def _reply(body: Mapping[str, Any]) -> Reply:

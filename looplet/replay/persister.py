@@ -20,8 +20,10 @@ from looplet.errors import CassetteDamaged, CassetteError, CassetteMissing
 from looplet.replay import _vcr
 from looplet.replay.serializer import dumps, loads
 
-FORMAT = 1
+FORMAT = 2
 """Version of what looplet adds to vcrpy's format."""
+READ = (1, 2)
+"""Versions that are read; the first had model calls alone."""
 
 _HEAD = "# A recording by looplet. docs/cassettes.md tells how to read it.\n"
 _FOOTER = re.compile(r"\nfooter:\n  count: (\d+)\n  sha256: ([0-9a-f]{64})\n\Z")
@@ -156,7 +158,7 @@ def _parts(data: bytes, path: str | Path) -> tuple[str, str, re.Match[str]]:
     except UnicodeDecodeError as error:
         raise damaged(path, f"it is not UTF-8 ({error.reason} at byte {error.start})") from error
     version = _FORMAT.search(text)
-    if version and version[1] != str(FORMAT):
+    if version and int(version[1]) not in READ:
         raise CassetteError(
             f"cassette {path} has format {version[1]}, and this looplet knows format {FORMAT}. "
             "Update looplet, or record it again."

@@ -3,85 +3,261 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import cast
-from urllib.parse import unquote
+from typing import Any, cast
 
 from looplet.core.codec import JSON
 from looplet.core.messages import Method, ModelRequest
+from looplet.core.records import Step, ToolCall, ToolResult
+from looplet.core.runtime import Runtime
 from looplet.replay import _vcr
+from looplet.replay.clock import PlayedClock, PlayedNotes
 from looplet.replay.deltas import common_prefix
-from looplet.replay.divergence import Divergence, diverged
+from looplet.replay.divergence import Divergence, diverged, diverged_tool
+from looplet.replay.entries import (
+    DISPATCH,
+    MODEL_METHODS,
+    SHORT,
+    STEP,
+    Entry,
+    RunLog,
+    address,
+    header,
+)
 from looplet.replay.outcomes import Answer, answer_of
 from looplet.replay.persister import Persister, Serializer, damaged
 from looplet.replay.requests import Asked, LaneKeys, Unpacker
+from looplet.replay.runs import Chain
 from looplet.replay.serializer import restored
+from looplet.replay.tooling import result_of, tool_body, tool_key
+
+
+@dataclass(slots=True, kw_only=True)
+class _Alike:
+    """The recorded calls of one lane that ask the same."""
+
+    entries: list[Entry] = field(default_factory=list)
+    left: deque[Entry] = field(default_factory=deque)
+    by_caller: dict[str | None, deque[Entry]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """No more come: put them in the order in which they began."""
+        self.entries.sort(key=lambda entry: entry.ordinal)
+        self.left.extend(self.entries)
+        for entry in self.entries:
+            self.by_caller.setdefault(entry.caller, deque()).append(entry)
+
+    def take(self, caller: str | None) -> Entry | None:
+        """The next one of that caller, else of any."""
+        for waiting in (self.by_caller.get(caller), self.left):
+            while waiting:
+                entry = waiting.popleft()
+                if not entry.played:
+                    entry.played = True
+                    return entry
+        return None
 
 
 class Player:
-    """Hands out recorded answers by (lane, key, ordinal). Threads may share it."""
+    """Hands out recorded answers by lane, key, caller and ordinal. Threads may share it."""
 
-    def __init__(self, path: Path, data: bytes | None = None) -> None:
+    live = False
+    """Whether what is asked goes to the model and the tools themselves."""
+
+    def __init__(self, path: Path, data: bytes | None = None, *, redactor: Any = None) -> None:
         self.path = path
         self.persister = Persister(data)
+        self.redactor = redactor
+        self._redact = None if redactor is None else redactor.value
         self._tape, metadata = _vcr.load_tape(
             str(path), serializer=Serializer(), persister=self.persister
         )
         self.metadata: Mapping[str, JSON] = restored(metadata.get("about", {}))
-        self.lanes: Mapping[str, JSON] = restored(metadata.get("lanes", {}))
+        self.lanes: Mapping[str, JSON] = _whole(restored(metadata.get("lanes", {})))
         self.interrupted = bool(metadata.get("interrupted"))
+        self.parent: Mapping[str, JSON] | None = metadata.get("parent")
+        self.seed: int | None = metadata.get("seed")
         self._lock = threading.Lock()
         self._keys: dict[str, LaneKeys] = {}
         self._calls: Counter[str] = Counter()
-        self._asked: Counter[tuple[str, str]] = Counter()
-        self._places = self._addresses()
+        self._alike: dict[tuple[str, str], _Alike] = {}
+        self._within: dict[str, list[Entry]] = {}
+        self._numbers: dict[str, str] = {}
+        """The step of each call that is about to be run."""
+        self.runs: list[RunLog] = [_run_log(run) for run in restored(metadata.get("runs", []))]
+        """The recorded runs."""
+        self.replayed: list[Chain] = []
+        self.notes = PlayedNotes()
+        self._count = self._read()
+        self.notes.add(metadata.get("runtime") or {})
+        recorded = metadata.get("recorded")
+        self.clock = PlayedClock(datetime.fromisoformat(recorded).timestamp() if recorded else 0.0)
         self.divergence: Divergence | None = None
+        """The first divergence; every later call raises it again."""
+        self.went_on = False
+        """Whether the run went on after it: somebody caught it and asked again, or made a step."""
 
     def __len__(self) -> int:
-        return len(self._tape)
+        """How many calls are recorded."""
+        return self._count
 
     @property
     def played(self) -> int:
-        """How many recorded calls were asked for."""
+        """How many recorded calls were asked for, or belong to a tool's call that was."""
         return len(self._tape.play_counts)
 
-    def play(self, lane: str, request: ModelRequest, *, model: str | None) -> Answer:
+    def play(
+        self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None = None
+    ) -> Answer:
         """Give the recorded answer, made anew. Raises ``Divergence``."""
         with self._lock:
-            asked = self._keys.setdefault(lane, LaneKeys()).of_request(request, model=model)
-            self._calls[lane] += 1
-            places = self._places.get((lane, asked.key), [])
-            ordinal = self._asked[lane, asked.key]
-            if ordinal >= len(places):
-                self.divergence = self._diverged(lane, asked, len(places))
-                raise self.divergence
-            self._asked[lane, asked.key] += 1
-            self._tape.play_counts[places[ordinal]] += 1
-            response = self._tape.data[places[ordinal]][1]
-        return answer_of(response)
+            entry, asked = self._find(lane, request, model=model, caller=caller)
+            if entry is None:
+                raise self._diverge(lane, asked, caller)
+            return answer_of(self._played(entry))
 
-    def _addresses(self) -> dict[tuple[str, str], list[int]]:
-        """Places on the tape by lane and key, in the order the calls began; keys are verified."""
-        found: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        for place, lane, asked, ordinal in self._recorded():
-            found.setdefault((lane, asked.key), []).append((ordinal, place))
-        return {address: [place for _, place in sorted(each)] for address, each in found.items()}
+    def play_tool(self, call: ToolCall) -> ToolResult:
+        """Give the recorded result, made anew. Raises ``Divergence``."""
+        with self._lock:
+            caller = self._numbers.pop(call.call_id, None)
+            entry, body = self._find_tool(call, caller)
+            if entry is None:
+                raise self._diverge_tool(call, body, caller)
+            stored = self._played(entry)
+        return result_of(call, stored)
 
-    def _recorded(self) -> Iterator[tuple[int, str, Asked, int]]:
+    def begin_run(self, task: JSON) -> int:
+        """A loop begins; the number by which its steps are told."""
+        with self._lock:
+            self.replayed.append(Chain(task, self._redact))
+            return len(self.replayed) - 1
+
+    def at_step(self, number: int) -> None:
+        """The model is about to be asked for that step."""
+
+    def at_call(self, call: ToolCall, number: int) -> None:
+        """The step's tool is about to run."""
+        with self._lock:
+            self._numbers[call.call_id] = str(number)
+
+    def end_step(self, run: int, step: Step) -> None:
+        """Continue the run's digest chain."""
+        with self._lock:
+            self.replayed[run].add(step)
+            self.went_on = self.went_on or self.divergence is not None
+
+    def end_run(self, run: int, stop_reason: str | None) -> None:
+        """A loop is over."""
+        with self._lock:
+            self.replayed[run].end(stop_reason)
+            if self.divergence is not None and stop_reason not in _BROKEN_OFF:
+                self.went_on = True
+
+    def runtime(self, _inner: Runtime) -> Runtime:
+        """A runtime that gives what was read in the recording."""
+        return self.notes.replaying()
+
+    def unplayed(self) -> Iterator[tuple[int, str, str]]:
+        """Place (from 1), lane and method of each recorded call that nobody asked for."""
+        for place, (request, _) in enumerate(self._tape.data):
+            lane, method = address(request.uri)
+            if method != STEP and place not in self._tape.play_counts:
+                yield place + 1, lane, method
+
+    def interactions(self) -> list[tuple[Any, Mapping[str, Any]]]:
+        """Every stored request and response, in order."""
+        return list(self._tape.data)
+
+    def _find(
+        self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None
+    ) -> tuple[Entry | None, Asked]:
+        self._check()
+        keys = self._keys.get(lane) or self._keys.setdefault(lane, LaneKeys(self._redact))
+        asked = keys.of_request(request, model=model)
+        self._calls[lane] += 1
+        alike = self._alike.get((lane, asked.key))
+        return alike.take(caller) if alike else None, asked
+
+    def _find_tool(self, call: ToolCall, caller: str | None) -> tuple[Entry | None, JSON]:
+        self._check()
+        body = tool_body(call, self._redact)
+        lane = f"tool:{call.tool}"
+        self._calls[lane] += 1
+        alike = self._alike.get((lane, tool_key(body)))
+        return alike.take(caller) if alike else None, body
+
+    def _check(self) -> None:
+        if self.divergence is not None:
+            self.went_on = True
+            raise self.divergence
+
+    def _played(self, entry: Entry) -> Mapping[str, Any]:
+        request, stored = self._tape.data[entry.place]
+        self._tape.play_counts[entry.place] += 1
+        if address(request.uri)[1] == DISPATCH:
+            for inner in self._within.pop((header(request, "key") or "")[:SHORT], ()):
+                inner.played = True
+                self._tape.play_counts[inner.place] += 1
+        started = stored.get("started_ms")
+        if started is not None:
+            self.clock.move_to(started + (stored.get("duration_ms") or 0.0))
+        return stored  # type: ignore[no-any-return]  # vcrpy ships no types
+
+    def _read(self) -> int:
+        """Index the tape, whose requests are rebuilt and verified; how many calls it has."""
+        count = 0
+        steps: dict[int, list[str]] = {}
+        for place, lane, method, what in self._recorded():
+            request, stored = self._tape.data[place]
+            if method == STEP:
+                steps.setdefault(request.body.get("run", 0), []).append(what)
+                continue
+            count += 1
+            entry = Entry(
+                place=place,
+                ordinal=int(header(request, "ordinal") or 0),
+                caller=header(request, "step"),
+            )
+            key = what.key if isinstance(what, Asked) else tool_key(what)
+            self._alike.setdefault((lane, key), _Alike()).entries.append(entry)
+            inside = header(request, "within")
+            if inside:
+                self._within.setdefault(inside, []).append(entry)
+            self.notes.add(stored.get("runtime") or {})
+        for alike in self._alike.values():
+            alike.close()
+        for run, digests in steps.items():
+            while len(self.runs) <= run:
+                self.runs.append(RunLog())
+            self.runs[run].digests = digests
+        return count
+
+    def _recorded(self) -> Iterator[tuple[int, str, str, Any]]:
         """Each recorded request in full, one after the other: all at once would be large."""
         unpacker = Unpacker()
         for place, (request, _) in enumerate(self._tape.data):
             try:
-                lane, method = _address(request.uri)
-                asked = unpacker.unpack(lane, method, request.body)
-                ordinal = int(request.headers.get("ordinal", 0))
-            except ValueError as error:
+                lane, method = address(request.uri)
+                key = header(request, "key")
+                int(header(request, "ordinal") or 0)
+                what: Any
+                if method in MODEL_METHODS:
+                    what = unpacker.unpack(lane, cast("Method", method), request.body)
+                    found = what.key
+                elif method == DISPATCH:
+                    what = restored(request.body)
+                    found = tool_key(what)
+                else:
+                    what = found = key
+            except (ValueError, KeyError, TypeError) as error:
                 raise self._bad(place, str(error)) from error
-            if asked.key != request.headers.get("key"):
+            if found != key:
                 raise self._bad(place, "its request is not the one that was recorded")
-            yield place, lane, asked, ordinal
+            yield place, lane, method, what
 
     def _bad(self, place: int, what: str) -> Exception:
         return damaged(
@@ -90,44 +266,89 @@ class Player:
             "asks them itself. Record again if the agent has changed",
         )
 
-    def _diverged(self, lane: str, asked: Asked, times: int) -> Divergence:
-        call = self._calls[lane]
-        note = ""
-        nearest = None if times else self._nearest(lane, asked)
+    def _diverge(self, lane: str, asked: Asked, caller: str | None) -> Divergence:
+        alike = self._alike.get((lane, asked.key))
+        nearest, note = self._compared(lane, asked, len(alike.entries) if alike else 0)
+        error = diverged(
+            asked,
+            nearest,
+            cassette=str(self.path),
+            lane=lane,
+            call=self._calls[lane],
+            caller=caller,
+            note=note,
+        )
+        return self._noted(error)
+
+    def _compared(self, lane: str, asked: Any, times: int) -> tuple[Any, str]:
+        """What to compare with, or what to say where there is nothing."""
         if times:
-            note = f"this request was recorded {times} times and is asked once more"
-        elif nearest is None:
-            lanes = ", ".join(self.lanes) or "none"
-            note = f"nothing was recorded in this lane (recorded lanes: {lanes})"
-        error = diverged(asked, nearest, cassette=str(self.path), lane=lane, call=call, note=note)
+            return None, f"this request was recorded {times} times and is asked once more"
+        nearest = self._nearest(lane, asked)
+        if nearest is None:
+            lanes = ", ".join(sorted({lane for lane, _ in self._alike})) or "none"
+            return None, f"nothing was recorded in this lane (recorded lanes: {lanes})"
+        return nearest, ""
+
+    def _diverge_tool(self, call: ToolCall, body: JSON, caller: str | None) -> Divergence:
+        lane = f"tool:{call.tool}"
+        alike = self._alike.get((lane, tool_key(body)))
+        nearest, note = self._compared(lane, body, len(alike.entries) if alike else 0)
+        error = diverged_tool(
+            body,
+            nearest,
+            cassette=str(self.path),
+            lane=lane,
+            call=self._calls[lane],
+            caller=caller,
+            note=note,
+        )
+        return self._noted(error)
+
+    def _noted(self, error: Divergence) -> Divergence:
         if self.interrupted:
             error.add_note("this cassette's recording was interrupted, so it may end too early")
+        self.divergence = error
         return error
 
-    def _nearest(self, lane: str, asked: Asked) -> Asked | None:
+    def _nearest(self, lane: str, asked: Any) -> Any:
         """The lane's next request if one is left, else the one with the longest common start."""
         best, score = None, -1
-        for place, other, recorded, _ in self._recorded():
-            if other != lane:
+        for place, other, method, recorded in self._recorded():
+            if other != lane or method == STEP or type(recorded) is not type(asked):
                 continue
             if place not in self._tape.play_counts:
                 return recorded
-            shared = common_prefix(recorded.digests, asked.digests)
+            shared = 0
+            if isinstance(asked, Asked):
+                shared = common_prefix(recorded.digests, asked.digests)
             if shared > score:
                 best, score = recorded, shared
         return best
 
 
-def _address(uri: str) -> tuple[str, Method]:
-    scheme, _, rest = uri.partition("://")
-    lane, _, method = rest.rpartition("/")
-    if scheme != "looplet" or method not in {"generate", "generate_with_tools"}:
-        raise ValueError(f"{uri!r} is no address of a model call")
-    return unquote(lane, errors="surrogatepass"), cast("Method", method)
+_BROKEN_OFF = ("error", "interrupted")
+"""Stop reasons of runs that an exception ended."""
+
+
+def _whole(lanes: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The shape of each lane's backend, also where it is said to be that of another."""
+    return {
+        name: lanes.get(shape["like"], shape) if "like" in shape else shape
+        for name, shape in lanes.items()
+    }
+
+
+def _run_log(described: Mapping[str, JSON]) -> RunLog:
+    return RunLog(
+        task=described.get("task"),
+        stop_reason=described.get("stop_reason"),
+        digest=described.get("digest"),
+    )
 
 
 def verify(path: Path, data: bytes) -> int:
-    """Rebuild every request of what is to be the cassette ``path``; how many there are.
+    """Rebuild every request of what is to be the cassette ``path``; how many calls there are.
 
     Raises ``CassetteMissing``, ``CassetteDamaged`` or ``CassetteError``.
     """

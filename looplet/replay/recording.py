@@ -6,79 +6,209 @@ Knows the vcrpy tape and the journal; knows nothing of backends and loops.
 from __future__ import annotations
 
 import threading
+import time
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from looplet.core.codec import JSON
+from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import ModelRequest
+from looplet.core.records import Step, ToolCall, ToolResult
+from looplet.core.runtime import Runtime
 from looplet.errors import CassetteError
 from looplet.replay import _vcr
+from looplet.replay.clock import Notes
+from looplet.replay.entries import DISPATCH, SHORT, STEP, RunLog, Ticket, response, uri_of
 from looplet.replay.journal import Journal, Journaled, journal_path
 from looplet.replay.persister import FORMAT, Persister, Serializer
-from looplet.replay.requests import Asked, LaneKeys, Packer
+from looplet.replay.requests import LaneKeys, Packer
+from looplet.replay.runs import Chain
 from looplet.replay.serializer import storable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """A call that was begun; calls that are alike are told apart by the order they began in."""
-
-    lane: str
-    asked: Asked
-    ordinal: int
+from looplet.replay.tooling import stored_result, tool_body, tool_key, within
 
 
 class Recorder:
-    """Keeps calls. Threads may share it; each call is on disk when ``keep`` returns."""
+    """Keeps calls and steps. Threads may share it; each call is on disk when ``keep`` returns."""
 
-    def __init__(self, path: Path, *, mode: str, about: Mapping[str, JSON]) -> None:
+    live = True
+    """Whether what is asked goes to the model and the tools themselves."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        mode: str,
+        about: Mapping[str, JSON],
+        redactor: Any = None,
+        parent: Mapping[str, JSON] | None = None,
+        keeps_old: bool = False,
+    ) -> None:
         self.path = path
         self._place = path.absolute()  # the working directory may change before the end
         self.persister = Persister()
-        self._mode, self._about = mode, about
+        self._mode, self._parent = mode, parent
+        self.redactor = redactor
+        self._redact = redact = None if redactor is None else redactor.value
+        self._keeps_old = keeps_old
+        self._about: dict[str, JSON] = dict(about) if redact is None else redact(dict(about))
         self._lock = threading.Lock()
         self._tape = _tape(self._place, mode, self.persister)
-        self._journal = Journal(journal_path(self._place), metadata=storable(dict(about)))
+        self._journal = Journal(journal_path(self._place), metadata=storable(self._about))
         self._closed = False
+        self._began, self.started = time.perf_counter(), time.time()
         self._keys: dict[str, LaneKeys] = {}
         self._begun: Counter[tuple[str, str]] = Counter()
         self._packer = Packer()
         self._lanes: dict[str, JSON] = {}
+        self._runs: list[Chain] = []
+        self._lines: list[int] = []
+        """The journal's line of each interaction."""
+        self._steps = 0
+        self._results: dict[str, tuple[Ticket, str]] = {}
+        """Of each call whose step has not come yet: where its result is stored, and its digest."""
+        self._numbers: dict[str, str] = {}
+        """The step of each call that is about to be run."""
+        self.notes = Notes()
+        self.seed: int | None = None
+        """Seed of the cassette's random numbers, if anybody asked for them."""
 
     def __len__(self) -> int:
-        return len(self._tape)
+        """How many calls are recorded."""
+        return len(self._tape) - self._steps
 
-    def begin(self, lane: str, request: ModelRequest, *, model: str | None) -> Ticket:
+    @property
+    def runs(self) -> list[RunLog]:
+        """The runs that went through the cassette."""
+        return [chain.log for chain in self._runs]
+
+    def play(self, *_: Any, **__: Any) -> None:
+        """Nothing is answered from a tape that is being recorded."""
+
+    def play_tool(self, call: ToolCall) -> None:
+        """Nor is a tool's call."""
+
+    def begin(
+        self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None = None
+    ) -> Ticket:
         """Note what is asked, before the model is."""
         with self._lock:
             self._open()
-            asked = self._keys.setdefault(lane, LaneKeys()).of_request(request, model=model)
-            ordinal = self._begun[lane, asked.key]
-            self._begun[lane, asked.key] += 1
-        return Ticket(lane=lane, asked=asked, ordinal=ordinal)
+            keys = self._keys.get(lane) or self._keys.setdefault(lane, LaneKeys(self._redact))
+            asked = keys.of_request(request, model=model)
+            return self._ticket(lane, asked.method, asked.key, asked, caller)
 
-    def keep(self, ticket: Ticket, response: dict[str, JSON], *, shape: JSON) -> None:
-        """Store what a call came to; ``shape`` tells of the backend, once a lane."""
+    def begin_tool(self, call: ToolCall) -> Ticket:
+        """Note what is asked, before the tool runs."""
         with self._lock:
             self._open()
-            if ticket.lane not in self._lanes:
-                self._journal.append({"lane": ticket.lane, "shape": shape})
-                self._lanes[ticket.lane] = shape
-            headers = {"key": ticket.asked.key}
-            if ticket.ordinal:
-                headers["ordinal"] = str(ticket.ordinal)
-            call = {
-                "uri": uri_of(ticket.lane, ticket.asked.method),
-                "headers": headers,
-                "body": self._packer.pack(ticket.lane, ticket.asked),
-                "response": response,
-            }
-            self._journal.append(call)
-            _add(self._tape, call)
+            caller = self._numbers.pop(call.call_id, None)
+            body = tool_body(call, self._redact)
+            return self._ticket(f"tool:{call.tool}", DISPATCH, tool_key(body), body, caller)
+
+    def keep(self, ticket: Ticket, stored: Mapping[str, JSON], *, shape: JSON = None) -> int:
+        """Store what a call came to, on the disk; ``shape`` tells of the backend, once a lane."""
+        line = self.write(ticket, stored, shape=shape)
+        self.flush(line)
+        return line
+
+    def keep_tool(self, ticket: Ticket, result: ToolResult) -> None:
+        """Store what a tool gave."""
+        self.keep(ticket, stored_result(result, self._redact))
+        self.remember(ticket, result)
+
+    async def akeep_tool(self, ticket: Ticket, result: ToolResult) -> None:
+        """Do so without holding up an event loop while the disk writes."""
+        line = self.write(ticket, stored_result(result, self._redact))
+        await self.aflush(line)
+        self.remember(ticket, result)
+
+    def write(self, ticket: Ticket, stored: Mapping[str, JSON], *, shape: JSON = None) -> int:
+        """Store it, to be flushed to the disk with what is returned."""
+        with self._lock:
+            self._open()
+            if shape is not None and ticket.lane not in self._lanes:
+                like = next((name for name, own in self._lanes.items() if own == shape), None)
+                self._lanes[ticket.lane] = shape if like is None else {"like": like}
+                self._journal.append({"lane": ticket.lane, "shape": self._lanes[ticket.lane]})
+            body: JSON = ticket.body
+            if ticket.method == DISPATCH:
+                body = storable(body)
+            elif ticket.method != STEP:
+                body = self._packer.pack(ticket.lane, body)
+            stored = dict(stored)
+            if ticket.started_ms is not None:
+                stored["started_ms"] = round(ticket.started_ms, 3)
+            noted = self.notes.take()
+            if noted:
+                stored["runtime"] = noted
+            return self._add(ticket, body, stored)
+
+    def flush(self, line: int) -> None:
+        """Wait until that line of the journal is on the disk."""
+        self._journal.flush(line)
+
+    async def aflush(self, line: int) -> None:
+        """Do so in a thread."""
+        import asyncio  # loaded by those who have it anyway
+
+        await asyncio.to_thread(self.flush, line)
+
+    def begin_run(self, task: JSON) -> int:
+        """A loop begins; the number by which its steps are told."""
+        with self._lock:
+            self._open()
+            chain = Chain(task, self._redact)
+            self._runs.append(chain)
+            self._journal.append({"task": storable(chain.log.task)})
+            return len(self._runs) - 1
+
+    def at_step(self, number: int) -> None:
+        """The model is about to be asked for that step."""
+
+    def at_call(self, call: ToolCall, number: int) -> None:
+        """The step's tool is about to run."""
+        with self._lock:
+            self._numbers[call.call_id] = str(number)
+
+    def end_step(self, run: int, step: Step) -> None:
+        """Store a step; its result is named where the tool's own call has it."""
+        with self._lock:
+            self._open()
+            kept = self._runs[run].add(step)
+            link = self._runs[run].log.digests[-1]
+            shown: dict[str, JSON] = {"step": step.number, "tool": kept.tool_call.tool}
+            if run:
+                shown["run"] = run
+            args, reasoning = kept.tool_call.args, kept.tool_call.reasoning
+            shown["args"] = storable(args)
+            if reasoning:
+                shown["reasoning"] = storable(reasoning)
+            known = self._results.pop(step.tool_result.call_id or "", None)
+            if known is not None and known[1] == _digest_of(step.tool_result):
+                name: dict[str, JSON] = {"key": known[0].key[:SHORT]}
+                if known[0].ordinal:
+                    name["ordinal"] = known[0].ordinal
+                stored = response({"of": name})
+            else:
+                stored = stored_result(step.tool_result, self._redact)
+                stored["summary"] = storable(kept.tool_result.args_summary)
+            ticket = Ticket(lane="main", method=STEP, key=link, ordinal=0, body=None)
+            self._steps += 1
+            self._add(ticket, shown, stored)
+
+    def end_run(self, run: int, stop_reason: str | None) -> None:
+        """A loop is over."""
+        with self._lock:
+            self._open()
+            log = self._runs[run].end(stop_reason)
+            self._journal.append({"ended": run, "stop_reason": stop_reason, "digest": log.digest})
+
+    def runtime(self, inner: Runtime) -> Runtime:
+        """``inner``, with what it gives noted."""
+        return self.notes.recording(inner)
 
     def close(self, error: BaseException | None) -> None:
         """Write the cassette; a re-recording that failed leaves the old one as it was."""
@@ -91,15 +221,63 @@ class Recorder:
             finally:
                 self._journal.close()
 
+    def _ticket(self, lane: str, method: str, key: str, body: Any, caller: str | None) -> Ticket:
+        ordinal = self._begun[lane, key]
+        self._begun[lane, key] += 1
+        return Ticket(
+            lane=lane,
+            method=method,
+            key=key,
+            ordinal=ordinal,
+            body=body,
+            caller=caller,
+            within=within(),
+            started_ms=(time.perf_counter() - self._began) * 1000,
+        )
+
+    def _add(self, ticket: Ticket, body: JSON, stored: Mapping[str, JSON]) -> int:
+        call = {
+            "uri": uri_of(ticket.lane, ticket.method),
+            "headers": ticket.headers(),
+            "body": body,
+            "response": dict(stored),
+        }
+        line = self._journal.append(call)
+        _add(self._tape, call)
+        self._lines.append(line)
+        return line
+
+    def _leave_out_unwritten(self) -> None:
+        """Forget calls that the disk did not take: whoever made them was told so."""
+        if self._journal.broken:
+            kept = bisect_right(self._lines, self._journal.on_disk)
+            del self._tape.data[kept:]
+
+    def remember(self, ticket: Ticket, result: ToolResult) -> None:
+        """A step that has this result need not repeat it."""
+        if result.call_id is not None:
+            self._results[result.call_id] = (ticket, _digest_of(result))
+
     def _finish(self, error: BaseException | None) -> None:
-        if len(self._tape) and error is not None and self._mode == "all" and self._place.exists():
+        self._leave_out_unwritten()
+        if len(self._tape) and error is not None and self._keeps_old and self._place.exists():
             error.add_note(
-                f"cassette {self.path} was left as it was; the {len(self._tape)} calls of this "
+                f"cassette {self.path} was left as it was; the {len(self)} calls of this "
                 f"recording are in {journal_path(self.path)}"
             )
             return
         if len(self._tape):
-            metadata = header(self._lanes, self._about, interrupted=error is not None)
+            rest = self.notes.take()
+            metadata = header(
+                self._lanes,
+                self._about,
+                interrupted=error is not None,
+                runs=[chain.log.to_dict() for chain in self._runs],
+                recorded=self.started,
+                parent=self._parent,
+                seed=self.seed,
+                rest=rest,
+            )
             _vcr.save_tape(self._tape, metadata)
         self._journal.remove()
 
@@ -111,13 +289,32 @@ class Recorder:
 
 
 def header(
-    lanes: Mapping[str, JSON], about: Mapping[str, JSON], *, interrupted: bool
+    lanes: Mapping[str, JSON],
+    about: Mapping[str, JSON],
+    *,
+    interrupted: bool,
+    runs: Sequence[Mapping[str, JSON]] = (),
+    recorded: float | None = None,
+    parent: Mapping[str, JSON] | None = None,
+    seed: int | None = None,
+    rest: Mapping[str, JSON] | None = None,
 ) -> dict[str, JSON]:
     """What stands before the interactions."""
     out: dict[str, JSON] = {"looplet_format": FORMAT}
     if interrupted:
         out["interrupted"] = True
-    return out | {"lanes": storable(dict(lanes)), "about": storable(dict(about))}
+    if recorded is not None:
+        out["recorded"] = datetime.fromtimestamp(recorded, UTC).isoformat()
+    if parent:
+        out["parent"] = dict(parent)
+    out |= {"lanes": storable(dict(lanes)), "about": storable(dict(about))}
+    if runs:
+        out["runs"] = storable([dict(run) for run in runs])
+    if seed is not None:
+        out["seed"] = seed
+    if rest:
+        out["runtime"] = dict(rest)
+    return out
 
 
 def write_recovered(journal: Journaled, path: Path) -> None:
@@ -125,18 +322,18 @@ def write_recovered(journal: Journaled, path: Path) -> None:
     tape = _tape(path, "once", Persister())
     for call in journal.calls:
         _add(tape, call)
-    about = dict(journal.metadata)
-    out = header(journal.lanes, {}, interrupted=True) | {"about": about}
+    unknown: dict[str, JSON] = {"steps": None, "stop_reason": None, "digest": None}
+    runs = [unknown | dict(run) for run in journal.runs]
+    out = header(journal.lanes, {}, interrupted=True, runs=[])
+    out |= {"about": dict(journal.metadata)} | ({"runs": runs} if runs else {})
     _vcr.save_tape(tape, out)
 
 
-def uri_of(lane: str, method: str) -> str:
-    """Where a call goes, in vcrpy's terms.
-
-    >>> uri_of("tool:search", "generate")
-    'looplet://tool:search/generate'
-    """
-    return f"looplet://{quote(lane, safe=':/', errors='surrogatepass')}/{method}"
+def _digest_of(result: ToolResult) -> str:
+    """What tells whether a step's result is still the one that its tool gave."""
+    kind = result.error_kind
+    told = [result.data, result.error, kind.value if kind else None, result.warnings]
+    return digest(canonical([*told, result.metadata]))
 
 
 def _tape(path: Path, mode: str, persister: Persister) -> Any:

@@ -11,9 +11,10 @@ import hashlib
 import json
 import operator
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import ChatMessage, Method, ModelRequest
@@ -47,10 +48,12 @@ class LaneKeys:
     digests, so a history that only grows is continued from the hash of the request before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, redact: Callable[[Any], Any] | None = None) -> None:
+        self._redact = redact
         self._last: Asked | None = None
         self._given: tuple[ChatMessage, ...] = ()
-        self._frame, self._parsed = "", {}  # type: str, dict[str, JSON]
+        self._given_frame = self._frame = ""
+        self._parsed: dict[str, JSON] = {}
         self._hasher = hashlib.sha256()
 
     def of_request(self, request: ModelRequest, *, model: str | None) -> Asked:
@@ -83,7 +86,7 @@ class LaneKeys:
             shown, digests = (), ()  # type: tuple[ChatMessage, ...], tuple[str, ...]
         else:
             shown, digests = last.messages[:known], last.digests[:known]
-        shown += tuple(_plain(message) for message in messages[known:])
+        shown += tuple(self._shown(message) for message in messages[known:])
         digests += tuple(message.digest for message in shown[known:])
         if last is None or new_frame or known < len(last.messages):
             self._hasher = hashlib.sha256(self._frame.encode())
@@ -105,15 +108,28 @@ class LaneKeys:
         self, method: Method, model: str | None, params: Mapping[str, JSON], tools: Sequence[JSON]
     ) -> bool:
         frame = {"method": method, "model": model, "params": params, "tools": tools}
-        text = canonical(frame)
-        if text == self._frame:
+        given = canonical(frame)
+        if given == self._given_frame:
             return False
-        parsed = json.loads(text)
-        text = canonical(parsed)
+        parsed = json.loads(given)
+        if self._redact is not None:
+            parsed |= {name: self._redact(parsed[name]) for name in ("params", "tools")}
+        self._given_frame, text = given, canonical(parsed)
         if text == self._frame:
             return False
         self._frame, self._parsed = text, parsed
         return True
+
+    def _shown(self, message: ChatMessage) -> ChatMessage:
+        """The message as a file gives it back, without secrets; the same object where it can be."""
+        message = _plain(message)
+        if self._redact is None:
+            return message
+        shown = message.to_dict()
+        clean = {name: self._redact(value) for name, value in shown.items() if name != "role"}
+        if all(clean[name] == shown[name] for name in clean):
+            return message
+        return ChatMessage.from_dict({"role": message.role, **clean})
 
     def _system(self, text: str) -> ChatMessage:
         first = self._given[0] if self._given else None

@@ -1,23 +1,30 @@
-"""Backends around a cassette: one that records and one that replays, sync and async.
+"""A backend around which a cassette is put, sync and async.
 
-Knows backends and the two halves of a cassette; knows nothing of files.
+Knows backends and the halves of a cassette; knows nothing of files.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from looplet.core.backend import Reply, takes
 from looplet.core.codec import JSON
-from looplet.core.lastcall import LastCall, TellsLastCall
+from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.messages import Method
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper, request_of
+from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper, begin_anew, request_of
 from looplet.errors import CassetteError
-from looplet.replay.outcomes import stored_failure, stored_reply
-from looplet.replay.playback import Player
-from looplet.replay.recording import Recorder
+from looplet.replay.entries import Ticket
+from looplet.replay.outcomes import (
+    Answer,
+    Piece,
+    stored_failure,
+    stored_interrupt,
+    stored_reply,
+    stored_stream,
+    text_in,
+)
 
 ASKED_FOR = (
     "max_tokens",
@@ -89,126 +96,233 @@ class _StandIn:
         return keyword in keywords["takes"] or keyword not in keywords["refuses"]
 
 
-class _Records(Wrapper):
-    """What both recording backends do around a call."""
+class _Through(TellsLastCall, Wrapper):
+    """What both backends around a cassette do: answer from the tape, or ask and keep.
 
-    own_keywords = frozenset({"scope"})
+    A replay asks nothing of the wrapped backend but its shape.
+    """
 
-    def __init__(self, inner: Any, recorder: Recorder, *, lane: str) -> None:
+    own_keywords = frozenset({"scope", "caller"})
+
+    def __init__(
+        self,
+        inner: Any,
+        half: Any,
+        *,
+        lane: str,
+        realtime: bool = False,
+        may_ask: Callable[[], None] = lambda: None,
+    ) -> None:
+        if inner is None:
+            inner = _StandIn(half.lanes.get(lane, {}))
         super().__init__(inner)
-        self._recorder, self._lane = recorder, lane
+        self._half, self._lane, self._realtime = half, lane, realtime
+        self._may_ask = may_ask
         self._asked: Asked = set()
+        self._last = LastCall()
 
     def takes(self, method: str, keyword: str) -> bool:
         """Answer for the wrapped backend, and remember the question for the replay."""
-        self._asked.add((method, keyword))
+        if self._half.live:
+            self._asked.add((method, keyword))
         return super().takes(method, keyword)
 
-    def _begin(
-        self, method: Method, prompt: str, keywords: Mapping[str, Any]
-    ) -> Callable[[Reply | None, Exception | None], None]:
-        """Note the request, and give the function that keeps what comes of it."""
-        inner, recorder = self.inner, self._recorder
-        lane = lane_of(self._lane, keywords)
-        ticket = recorder.begin(lane, request_of(method, prompt, keywords), model=model_of(inner))
-        started = time.perf_counter()
+    def _play(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Answer | None:
+        half, inner = self._half, self.inner
+        self._may_ask()
+        answer: Answer | None = half.play(
+            lane_of(self._lane, keywords),
+            request_of(method, prompt, keywords),
+            model=model_of(inner),
+            caller=keywords.get("caller"),
+        )
+        if answer is not None:
+            self._last.set(answer.outcome)
+        return answer
 
-        def keep(reply: Reply | None, error: Exception | None) -> None:
-            duration_ms = (time.perf_counter() - started) * 1000
-            if error is not None:
-                response = stored_failure(error, duration_ms=duration_ms)
-            else:
-                response = stored_reply(
-                    reply if reply is not None else "",
-                    usage=getattr(inner, "last_usage", None),
-                    stop_reason=getattr(inner, "last_stop_reason", None),
-                    duration_ms=duration_ms,
-                )
-            recorder.keep(ticket, response, shape=shape_of(inner, self._asked))
+    def _begin(self, method: Method, prompt: str, keywords: dict[str, Any]) -> _Call:
+        """Note the request, and listen to the pieces of its reply."""
+        ticket = self._half.begin(
+            lane_of(self._lane, keywords),
+            request_of(method, prompt, keywords),
+            model=model_of(self.inner),
+            caller=keywords.get("caller"),
+        )
+        call = _Call(ticket, self._half.redactor)
+        tell = keywords.get("on_chunk")
+        if tell is not None:
+            keywords["on_chunk"] = _Listener(tell, call)
+        return call
 
-        return keep
+    def _keep(self, call: _Call, reply: Reply | None) -> int:
+        reply = "" if reply is None else reply
+        usage = getattr(self.inner, "last_usage", None)
+        stop_reason = getattr(self.inner, "last_stop_reason", None)
+        self._last.set(CallOutcome(usage=usage, stop_reason=stop_reason))
+        stored = call.stored_reply(reply, usage=usage, stop_reason=stop_reason)
+        return self._write(call, stored)
+
+    def _keep_failure(self, call: _Call, error: BaseException) -> int | None:
+        self._last.clear()
+        stored = call.stored_failure(error)
+        return None if stored is None else self._write(call, stored)
+
+    def _write(self, call: _Call, stored: dict[str, JSON]) -> int:
+        shape = shape_of(self.inner, self._asked)
+        line: int = self._half.write(call.ticket, stored, shape=shape)
+        return line
 
 
-class RecordingBackend(_Records, SyncWrapper):
-    """Asks the wrapped backend, and keeps each call before its reply is used."""
+class CassetteBackend(_Through, SyncWrapper):
+    """A sync backend whose calls go through a cassette."""
 
     def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        """Record one call."""
-        keep = self._begin(method, prompt, keywords)
+        """Replay one call, or make it and keep it before its reply is used."""
+        answer = self._play(method, prompt, keywords)
+        if answer is not None:
+            return self._replay(answer, keywords.get("on_chunk"))
+        call = self._begin(method, prompt, keywords)
         try:
             reply: Reply = self.forward(method, prompt, keywords)
-        except Exception as error:
-            keep(None, error)
+        except BaseException as error:
+            line = self._keep_failure(call, error)
+            if line is not None:
+                self._half.flush(line)
             raise
-        keep(reply, None)
+        self._half.flush(self._keep(call, reply))
         return reply
 
+    def _replay(self, answer: Answer, tell: Any) -> Reply:
+        waited = 0.0
+        for at, piece in _told(answer, tell):
+            if self._realtime:
+                time.sleep(max(0.0, at - waited) / 1000)
+                waited = at
+            tell(piece)
+        if self._realtime and answer.duration_ms:
+            time.sleep(max(0.0, answer.duration_ms - waited) / 1000)
+        return answer.give()
 
-class AsyncRecordingBackend(_Records, AsyncWrapper):
-    """The same for an async backend."""
+
+class AsyncCassetteBackend(_Through, AsyncWrapper):
+    """The same for an async backend; the event loop is not held up while the disk writes."""
 
     async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        """Record one call."""
-        keep = self._begin(method, prompt, keywords)
+        """Replay one call, or make it and keep it before its reply is used."""
+        answer = self._play(method, prompt, keywords)
+        if answer is not None:
+            return await self._replay(answer, keywords.get("on_chunk"))
+        call = self._begin(method, prompt, keywords)
         try:
             reply: Reply = await self.forward(method, prompt, keywords)
-        except Exception as error:
-            keep(None, error)
+        except BaseException as error:
+            line = self._keep_failure(call, error)
+            if line is not None:
+                self._half.flush(line)  # at once: who was cancelled may not get to wait again
             raise
-        keep(reply, None)
+        await self._half.aflush(self._keep(call, reply))
         return reply
 
+    async def _replay(self, answer: Answer, tell: Any) -> Reply:
+        import asyncio  # loaded by those who have it anyway
 
-class _Replays(TellsLastCall, Wrapper):
-    """What both replaying backends do; the wrapped backend tells its shape and is never asked.
-
-    A recording holds whole replies, so a listener is told each reply's text in one piece, and
-    nothing of a reply without text.
-    """
-
-    own_keywords = frozenset({"scope"})
-
-    def __init__(self, inner: Any, player: Player, *, lane: str) -> None:
-        super().__init__(_StandIn(player.lanes.get(lane, {})) if inner is None else inner)
-        self._player, self._lane = player, lane
-        self._last = LastCall()
-
-    def _play(self, method: Method, prompt: str, keywords: Mapping[str, Any]) -> Reply:
-        lane = lane_of(self._lane, keywords)
-        request = request_of(method, prompt, keywords)
-        answer = self._player.play(lane, request, model=model_of(self.inner))
-        self._last.set(answer.outcome)
-        reply = answer.give()
-        tell = keywords.get("on_chunk")
-        if tell is not None and (text := _text_in(reply)):
-            tell(text)
-        return reply
+        waited = 0.0
+        for at, piece in _told(answer, tell):
+            if self._realtime:
+                await asyncio.sleep(max(0.0, at - waited) / 1000)
+                waited = at
+            tell(piece)
+        if self._realtime and answer.duration_ms:
+            await asyncio.sleep(max(0.0, answer.duration_ms - waited) / 1000)
+        if answer.cancelled:
+            # Whoever gave it up then does so again, and is cancelled as it was.
+            await asyncio.sleep((answer.duration_ms or 0.0) / 1000 + _GRACE_S)
+        return answer.give()
 
 
-class ReplayBackend(_Replays, SyncWrapper):
-    """Answers from a cassette."""
+class _Call:
+    """A call under way, its clock and the pieces of its reply."""
 
-    def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        """Replay one call."""
-        return self._play(method, prompt, keywords)
+    def __init__(self, ticket: Ticket, redactor: Any) -> None:
+        self.ticket = ticket
+        self.pieces: list[Piece] = []
+        self._redactor = redactor
+        self._began = time.perf_counter()
+
+    def heard(self, piece: str) -> None:
+        """A piece came."""
+        self.pieces.append((round(self._passed(), 1), piece))
+
+    def stored_reply(self, reply: Reply, *, usage: object, stop_reason: object) -> dict[str, JSON]:
+        """The reply as it is stored."""
+        redact = None if self._redactor is None else self._redactor.value
+        stored = stored_reply(
+            reply,
+            usage=usage,
+            stop_reason=stop_reason,
+            duration_ms=self._passed(),
+            redact=redact,
+        )
+        if self.pieces:
+            text = text_in(reply if redact is None else redact(reply))
+            stored |= stored_stream(self._clean_pieces(), text)
+        return stored
+
+    def stored_failure(self, error: BaseException) -> dict[str, JSON] | None:
+        """The failure as it is stored; ``None`` for what is none of the call."""
+        if isinstance(error, Exception):
+            redact = None if self._redactor is None else self._redactor.value
+            stored: dict[str, JSON] | None = stored_failure(
+                error, duration_ms=self._passed(), redact=redact
+            )
+        else:
+            stored = stored_interrupt(error)
+            if stored is not None:
+                stored["duration_ms"] = round(self._passed(), 3)
+        return None if stored is None else stored | stored_stream(self._clean_pieces(), "")
+
+    def _clean_pieces(self) -> list[Piece]:
+        if self._redactor is None or not self.pieces:
+            return self.pieces
+        texts = self._redactor.pieces([piece for _, piece in self.pieces])
+        return [(at, text) for (at, _), text in zip(self.pieces, texts, strict=True)]
+
+    def _passed(self) -> float:
+        return (time.perf_counter() - self._began) * 1000
 
 
-class AsyncReplayBackend(_Replays, AsyncWrapper):
-    """The same for an async loop."""
+class _Listener:
+    """Hears the pieces of a reply on their way to whoever listens, and does not hold them back."""
 
-    async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        """Replay one call."""
-        return self._play(method, prompt, keywords)
+    def __init__(self, tell: Any, call: _Call) -> None:
+        self._tell, self._call = tell, call
+
+    def __call__(self, piece: str) -> None:
+        self._call.heard(piece)
+        self._tell(piece)
+
+    def begin_anew(self) -> None:
+        """What was heard is void: the call is made again."""
+        self._call.pieces.clear()
+        begin_anew(self._tell)
 
 
-def _text_in(reply: Reply) -> str:
-    if isinstance(reply, str):
-        return reply
-    return "".join(block["text"] for block in reply if block.get("type") == "text")
+def _told(answer: Answer, tell: Any) -> Sequence[Piece]:
+    """What a listener is told in a replay: the recorded pieces, else the whole text in one."""
+    if tell is None:
+        return ()
+    if answer.pieces or answer.failure is not None:
+        return answer.pieces
+    text = text_in(answer.give())
+    return [(answer.duration_ms or 0.0, text)] if text else ()
+
+
+_GRACE_S = 1.0
+"""How much longer than recorded a cancelled call waits, in a replay, to be cancelled."""
 
 
 def _keywords_of(backend: object, method: str, asked: Asked) -> dict[str, JSON]:
-    others = {keyword for name, keyword in asked if name == method} - set(ASKED_FOR)
+    others = {keyword for name, keyword in asked if name == method} - {*ASKED_FOR, "caller"}
     taken: dict[bool, list[str]] = {True: [], False: []}
     for keyword in (*ASKED_FOR, *sorted(others)):
         taken[takes(backend, method, keyword)].append(keyword)

@@ -231,7 +231,7 @@ def test_line_ends_of_another_system_are_no_damage(path, model):
 
 def test_an_unknown_format_is_refused_by_name(path, model):
     record(path, model("one"), ["a"])
-    path.write_text(path.read_text().replace("looplet_format: 1", "looplet_format: 7"))
+    path.write_text(path.read_text().replace("looplet_format: 2", "looplet_format: 7"))
     with pytest.raises(CassetteError, match="format 7"):
         replay(path, ["a"])
 

@@ -127,5 +127,5 @@ def test_a_changed_tool_result_ends_the_replay_where_it_is_sent(
     monkeypatch.setattr(price, "execute", lambda fruit: {"euro": 0.5})
     with use_cassette(path) as cassette:
         llm = cassette.wrap_llm(None, async_=asynchronous)
-        with pytest.raises(Divergence, match=r"call 2, message 3 \(tool\)"):
+        with pytest.raises(Divergence, match=r"call 2, step 2, message 3 \(tool\)"):
             run(asynchronous, llm)
