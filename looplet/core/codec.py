@@ -64,6 +64,23 @@ def canonical(value: object) -> str:
         return _encode_canonical(_in_order(to_jsonable(value)))
 
 
+def exact(value: object) -> str:
+    """The one JSON text of a value as ``to_jsonable`` has it.
+
+    It tells apart what ``canonical`` may write alike, as JSON's own encoder does: tuples from
+    lists, and keys that are not text from their text.
+
+    >>> canonical((1, 2)) == canonical([1, 2]), exact((1, 2)) == exact([1, 2])
+    (True, False)
+    """
+    form = to_jsonable(value)
+    try:
+        text = _encode_canonical(form)
+        return _encode_canonical(_in_order(form)) if TAG in text else text
+    except RecursionError:  # putting in order goes deeper than encoding
+        return _encode_canonical(_encode_endless(value))
+
+
 def plain_text(value: object) -> str:
     """``str(value)``; of a number with too many digits for that, and what holds one, its JSON.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from looplet.core.codec import JSON, canonical, digest
+from looplet.core.codec import JSON, digest, exact
 from looplet.core.messages import ChatMessage
 from looplet.core.records import Step, ToolCall, ToolResult
 
@@ -170,16 +170,20 @@ class Trajectory:
 
 def first_link(task: JSON) -> str:
     """The start of a digest chain: the hash of the task."""
-    return digest(canonical(task))
+    return digest(exact(task))
 
 
 def next_link(previous: str, step: Step | StepRecord) -> str:
     """The link after ``previous``: the hash of it and of what happened in ``step``."""
+    return digest(previous + exact(happened(step)))
+
+
+def happened(step: Step | StepRecord) -> dict[str, Any]:
+    """What of a step its digest tells: no time, no duration, no random identifier."""
     call, result = step.tool_call, step.tool_result
-    number = step.number if isinstance(step, Step) else step.step_num
     kind = result.error_kind
-    happened = {
-        "step": number,
+    return {
+        "step": step.number if isinstance(step, Step) else step.step_num,
         "tool": call.tool,
         "args": call.args,
         "reasoning": call.reasoning,
@@ -187,7 +191,6 @@ def next_link(previous: str, step: Step | StepRecord) -> str:
         "error": result.error,
         "error_kind": kind.value if kind else None,
     }
-    return digest(previous + canonical(happened))
 
 
 def chain(task: JSON, steps: Iterable[Step | StepRecord]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looplet.core.codec import TAG, canonical, digest, from_jsonable, to_jsonable
+from looplet.core.codec import TAG, canonical, digest, exact, from_jsonable, to_jsonable
 
 texts = st.text(st.characters(exclude_categories=())) | st.just(TAG)
 zones = st.none() | st.integers(-23, 23).map(lambda hours: timezone(timedelta(hours=hours)))
@@ -107,6 +107,15 @@ def test_a_value_that_is_too_deep_is_stored_as_text():
         assert isinstance(to_jsonable(deep), str)
 
 
+@pytest.mark.filterwarnings("ignore:a dict contains itself, or is too deep")
+@pytest.mark.parametrize("depth", range(50, 600, 50))
+def test_there_is_an_exact_text_at_every_depth(depth):
+    deep = {}
+    for _ in range(depth):
+        deep = {1: deep}
+    assert exact(deep).count("{") >= depth
+
+
 def refilled(value):
     """An equal value whose dicts and sets were filled in the other order."""
     if isinstance(value, dict):
@@ -119,11 +128,33 @@ def refilled(value):
     return value
 
 
+def sorted_keys(value):
+    """The value with its dicts filled in one order."""
+    if isinstance(value, dict):
+        return {key: sorted_keys(value[key]) for key in sorted(value, key=repr)}
+    if isinstance(value, list | tuple):
+        return type(value)(map(sorted_keys, value))
+    return value
+
+
 @given(values)
 def test_equal_values_have_one_canonical_text(value):
     assert canonical(refilled(value)) == canonical(value)
     assert canonical(value).isascii()
     json.loads(canonical(value))
+
+
+@given(values)
+def test_an_exact_text_loses_nothing_and_is_one(value):
+    assert exact(refilled(value)) == exact(value)
+    back = from_jsonable(json.loads(exact(value)))
+    assert back == value
+    assert kinds(sorted_keys(back)) == kinds(sorted_keys(value))
+
+
+def test_an_exact_text_of_json_is_its_canonical_text():
+    value = {"b": [1, 2.5, None, True], "a": {"é": "\ud800"}}
+    assert exact(value) == canonical(value)
 
 
 def test_a_canonical_text_and_its_digest_never_change():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -63,6 +64,19 @@ def test_tool_error_reasoning_task_and_end_are_part_of_the_digest(make):
         change(run)
         digests.add(rechain(run).digest)
     assert len(digests) == 7
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((1, 2), [1, 2]), ({1: "a"}, {"1": "a"}), ({None: 0}, {"null": 0}), (1, 1.0), (1, True)],
+)
+def test_values_that_json_writes_alike_have_digests_of_their_own(make, one, other):
+    runs = [make("a"), make("a")]
+    for run, value in zip(runs, (one, other), strict=True):
+        run.steps[0].tool_result.data = value
+    assert rechain(runs[0]).digest != rechain(runs[1]).digest
+    runs = [make("a", task=one), make("a", task=other)]
+    assert runs[0].digest != runs[1].digest
 
 
 def test_a_longer_run_parts_where_the_shorter_ends(make):
