@@ -254,7 +254,7 @@ def use_cassette(
     check_choice("stream", stream, StreamMode)
     redactor = Redactor.of(redact)
     opened = open_half(
-        Path(path), record_mode, metadata or {}, redactor if redactor.active else None
+        Path(path), record_mode, metadata or {}, redactor if redactor.active else None, tools
     )
     with held(opened, metadata=metadata or {}, tools=tools, stream=stream) as cassette:
         yield cassette

@@ -128,7 +128,8 @@ class PlayedClock:
     """A clock for whoever records a replay: it stands where the recording stood."""
 
     def __init__(self, start: float) -> None:
-        self._start = start
+        self.start = start
+        """When the recording began; Unix time in seconds."""
         self._ms = 0.0
 
     def move_to(self, ms: float) -> None:
@@ -138,7 +139,7 @@ class PlayedClock:
     def runtime(self) -> Runtime:
         """The clock as a runtime; its identifiers are new ones."""
         return Runtime(
-            now=lambda: self._start + self._ms / 1000,
+            now=lambda: self.start + self._ms / 1000,
             perf=lambda: self._ms / 1000,
             sleep=lambda _: None,
         )

@@ -40,12 +40,14 @@ class Journaled:
     """Calls and steps, in the order in which they ended."""
     runs: tuple[Mapping[str, JSON], ...] = ()
     """Task of each run, and how it ended if it did."""
+    tools: str = "live"
+    """Whether results of tools were ``recorded`` too."""
 
 
 class Journal:
     """An open journal; it is locked, so that two recordings do not mix in one file."""
 
-    def __init__(self, path: Path, *, metadata: Mapping[str, JSON]) -> None:
+    def __init__(self, path: Path, *, metadata: Mapping[str, JSON], tools: str = "live") -> None:
         self.path = path
         self.broken = False
         """Whether the disk refused something, after which nothing more is written."""
@@ -60,7 +62,7 @@ class Journal:
             raise _busy(path) from None
         if not _lock(self._file):
             raise _busy(path)
-        self.flush(self.append({"looplet_journal": VERSION, "metadata": metadata}))
+        self.flush(self.append({"looplet_journal": VERSION, "metadata": metadata, "tools": tools}))
         sync_directory(path.parent)
 
     def append(self, record: Mapping[str, JSON]) -> int:
@@ -133,12 +135,13 @@ def leftover(path: Path) -> Journaled | None:
 def read_journal(path: Path) -> Journaled:
     """Every call of a journal; a last line that was not finished is left out."""
     metadata: Mapping[str, JSON] = {}
+    tools = "live"
     lanes: dict[str, JSON] = {}
     runs: list[dict[str, JSON]] = []
     calls: list[Mapping[str, JSON]] = []
     for record in _records(path):
         if "looplet_journal" in record:
-            metadata = record["metadata"]
+            metadata, tools = record["metadata"], record.get("tools", tools)
         elif "lane" in record:
             lanes[record["lane"]] = record["shape"]
         elif "task" in record:
@@ -147,7 +150,9 @@ def read_journal(path: Path) -> Journaled:
             runs[record["ended"]] |= {key: record[key] for key in ("stop_reason", "digest")}
         else:
             calls.append(record)
-    return Journaled(metadata=metadata, lanes=lanes, calls=tuple(calls), runs=tuple(runs))
+    return Journaled(
+        metadata=metadata, lanes=lanes, calls=tuple(calls), runs=tuple(runs), tools=tools
+    )
 
 
 def set_aside(path: Path) -> Path:

@@ -39,21 +39,23 @@ class Opened:
     reserved: Path | None = None
 
 
-def open_half(path: Path, mode: str, about: Mapping[str, JSON], redactor: Any) -> Opened:
+def open_half(
+    path: Path, mode: str, about: Mapping[str, JSON], redactor: Any, tools: str
+) -> Opened:
     """Begin to replay or to record, as the mode says.
 
     Raises ``CassetteMissing``, ``CassetteDamaged`` or ``CassetteError``.
     """
     check_mode(mode)
     if mode in _ANEW:
-        return _record(path, mode, about, redactor, keeps_old=True)
+        return _record(path, mode, about, redactor, tools, keeps_old=True)
     if path.exists():
-        return _replay(path, mode, about, redactor)
+        return _replay(path, mode, about, redactor, tools)
     if mode == "none":
         raise _nothing_to_replay(path)
     if _recovered(path):
-        return _replay(path, mode, about, redactor)
-    return _record(path, mode, about, redactor, keeps_old=mode == "new_episodes")
+        return _replay(path, mode, about, redactor, tools)
+    return _record(path, mode, about, redactor, tools, keeps_old=mode == "new_episodes")
 
 
 def open_fork(path: Path, into: Path, at: int, about: Mapping[str, JSON], redactor: Any) -> Opened:
@@ -61,15 +63,25 @@ def open_fork(path: Path, into: Path, at: int, about: Mapping[str, JSON], redact
     if into.exists():
         raise CassetteError(f"{into} is there already; fork into a new file")
     player = Player(path, redactor=redactor)
+    _check_tools(player, "recorded")
     parent = {"sha256": player.persister.content_hash, "at": at}
     reserved = _reserve(into)
 
     def record() -> Recorder:
         return Recorder(
-            into, mode="once", about={**player.metadata, **about}, redactor=redactor, parent=parent
-        )
+            into, mode="once", about={**player.metadata, **about}, redactor=redactor,
+            parent=parent, tools="recorded",
+        )  # fmt: skip
 
     return Opened(half=Mixed(player, record, at=at), reserved=reserved)
+
+
+def _check_tools(player: Player, tools: str) -> None:
+    if tools == "recorded" and player.tools != tools:
+        raise CassetteError(
+            f'the results of tools are not in {player.path}: it was recorded with tools="live". '
+            'Record it with tools="recorded", or let the tools run: tools="live"'
+        )
 
 
 def check_mode(mode: str) -> None:
@@ -79,9 +91,10 @@ def check_mode(mode: str) -> None:
         raise CassetteError(f"record_mode {mode!r} is not known; it is one of {modes}")
 
 
-def _replay(path: Path, mode: str, about: Mapping[str, JSON], redactor: Any) -> Opened:
+def _replay(path: Path, mode: str, about: Mapping[str, JSON], redactor: Any, tools: str) -> Opened:
     _warn_of_leftover(path)
     player = Player(path, redactor=redactor)
+    _check_tools(player, tools)
     if mode != "new_episodes":
         return Opened(half=player)
     reserved = _reserve(path)
@@ -90,19 +103,21 @@ def _replay(path: Path, mode: str, about: Mapping[str, JSON], redactor: Any) -> 
         merged = {**player.metadata, **about}
         return Recorder(
             path, mode="once", about=merged, redactor=redactor, keeps_old=True,
-            parent=player.parent,
+            parent=player.parent, tools=tools,
         )  # fmt: skip
 
     return Opened(half=Mixed(player, record), reserved=reserved)
 
 
 def _record(
-    path: Path, mode: str, about: Mapping[str, JSON], redactor: Any, *, keeps_old: bool
+    path: Path, mode: str, about: Mapping[str, JSON], redactor: Any, tools: str, *, keeps_old: bool
 ) -> Opened:
     reserved = _reserve(path)
     try:
         _set_leftover_aside(path)
-        recorder = Recorder(path, mode=mode, about=about, redactor=redactor, keeps_old=keeps_old)
+        recorder = Recorder(
+            path, mode=mode, about=about, redactor=redactor, keeps_old=keeps_old, tools=tools
+        )
     except BaseException:
         release(reserved)
         raise
@@ -111,7 +126,7 @@ def _record(
     # Another process recorded it between our look and our lock.
     recorder.close(None)
     release(reserved)
-    return _replay(path, mode, about, redactor)
+    return _replay(path, mode, about, redactor, tools)
 
 
 def _nothing_to_replay(path: Path) -> CassetteError:

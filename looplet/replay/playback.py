@@ -81,6 +81,8 @@ class Player:
         self.interrupted = bool(metadata.get("interrupted"))
         self.parent: Mapping[str, JSON] | None = metadata.get("parent")
         self.seed: int | None = metadata.get("seed")
+        self.tools: str = metadata.get("tools", "live")
+        """Whether results of tools were ``recorded`` too."""
         self._lock = threading.Lock()
         self._keys: dict[str, LaneKeys] = {}
         self._calls: Counter[str] = Counter()
@@ -168,9 +170,11 @@ class Player:
             if method != STEP and place not in self._tape.play_counts:
                 yield place + 1, lane, method
 
-    def interactions(self) -> list[tuple[Any, Mapping[str, Any]]]:
-        """Every stored request and response, in order."""
-        return list(self._tape.data)
+    def recorded(self) -> Iterator[tuple[Any, Mapping[str, Any], str, Any]]:
+        """Each stored request and response, the method, and what was asked, whole; in order."""
+        for place, _, method, what in self._recorded():
+            request, stored = self._tape.data[place]
+            yield request, stored, method, what
 
     def _find(
         self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None

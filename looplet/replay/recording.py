@@ -45,6 +45,7 @@ class Recorder:
         redactor: Any = None,
         parent: Mapping[str, JSON] | None = None,
         keeps_old: bool = False,
+        tools: str = "live",
     ) -> None:
         self.path = path
         self._place = path.absolute()  # the working directory may change before the end
@@ -52,11 +53,13 @@ class Recorder:
         self._mode, self._parent = mode, parent
         self.redactor = redactor
         self._redact = redact = None if redactor is None else redactor.value
-        self._keeps_old = keeps_old
+        self._keeps_old, self.tools = keeps_old, tools
         self._about: dict[str, JSON] = dict(about) if redact is None else redact(dict(about))
         self._lock = threading.Lock()
         self._tape = _tape(self._place, mode, self.persister)
-        self._journal = Journal(journal_path(self._place), metadata=storable(self._about))
+        self._journal = Journal(
+            journal_path(self._place), metadata=storable(self._about), tools=tools
+        )
         self._closed = False
         self._began, self.started = time.perf_counter(), time.time()
         self._keys: dict[str, LaneKeys] = {}
@@ -272,6 +275,7 @@ class Recorder:
                 self._lanes,
                 self._about,
                 interrupted=error is not None,
+                tools=self.tools,
                 runs=[chain.log.to_dict() for chain in self._runs],
                 recorded=self.started,
                 parent=self._parent,
@@ -293,6 +297,7 @@ def header(
     about: Mapping[str, JSON],
     *,
     interrupted: bool,
+    tools: str = "live",
     runs: Sequence[Mapping[str, JSON]] = (),
     recorded: float | None = None,
     parent: Mapping[str, JSON] | None = None,
@@ -305,6 +310,8 @@ def header(
         out["interrupted"] = True
     if recorded is not None:
         out["recorded"] = datetime.fromtimestamp(recorded, UTC).isoformat()
+    if tools != "live":
+        out["tools"] = tools
     if parent:
         out["parent"] = dict(parent)
     out |= {"lanes": storable(dict(lanes)), "about": storable(dict(about))}
@@ -324,7 +331,7 @@ def write_recovered(journal: Journaled, path: Path) -> None:
         _add(tape, call)
     unknown: dict[str, JSON] = {"steps": None, "stop_reason": None, "digest": None}
     runs = [unknown | dict(run) for run in journal.runs]
-    out = header(journal.lanes, {}, interrupted=True, runs=[])
+    out = header(journal.lanes, {}, interrupted=True, tools=journal.tools)
     out |= {"about": dict(journal.metadata)} | ({"runs": runs} if runs else {})
     _vcr.save_tape(tape, out)
 
