@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 
 from looplet.core.codec import JSON, canonical
 from looplet.core.messages import ChatMessage
+from looplet.replay.deltas import common_prefix
 from looplet.replay.entries import step_of
 from looplet.replay.requests import Asked
 
@@ -135,13 +136,9 @@ def _divergence(
 
 def differences(old: Asked, new: Asked) -> Iterator[Difference]:
     """What differs between two requests, messages first, a few of each kind."""
-    changed = [
-        index
-        for index in range(max(len(old.messages), len(new.messages)))
-        if old.digests[index : index + 1] != new.digests[index : index + 1]
-    ]
-    for index in changed[:MOST_CHANGES]:
-        yield _message_change(index, _at(old.messages, index), _at(new.messages, index))
+    changed = list(_unequal(old, new))
+    for index, before, after in changed[:MOST_CHANGES]:
+        yield _message_change(index, before, after)
     if len(changed) > MOST_CHANGES:
         yield Difference(where="messages", change=f"{len(changed) - MOST_CHANGES} more differ")
     for name in ("method", "model"):
@@ -153,6 +150,41 @@ def differences(old: Asked, new: Asked) -> Iterator[Difference]:
     if [*_by_name(old.tools)] != [*_by_name(new.tools)]:
         names = f"{[*_by_name(old.tools)]} → {[*_by_name(new.tools)]}"
         yield Difference(where="tools", change=names)
+
+
+Pair = tuple[int, ChatMessage | None, ChatMessage | None]
+
+
+def _unequal(old: Asked, new: Asked) -> Iterator[Pair]:
+    """Messages that differ, with their index in the new request: changed, new, or gone."""
+    start = common_prefix(old.digests, new.digests)
+    matcher = SequenceMatcher(None, old.digests[start:], new.digests[start:], autojunk=False)
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        before = old.messages[start + a : start + b]
+        yield from _paired(before, new.messages[start + c : start + d], start + c)
+
+
+def _paired(
+    before: Sequence[ChatMessage], after: Sequence[ChatMessage], index: int
+) -> Iterator[Pair]:
+    """Messages of one role are a change; if there are as many, each is one whatever its role."""
+    left = list(before)
+    for place, message in enumerate(after, index):
+        if len(before) == len(after):
+            yield place, left.pop(0), message
+            continue
+        same = next((at for at, other in enumerate(left) if other.role == message.role), None)
+        if same is None:
+            yield place, None, message
+            continue
+        for gone in left[:same]:
+            yield place, gone, None
+        yield place, left[same], message
+        del left[: same + 1]
+    for gone in left:
+        yield index + len(after), gone, None
 
 
 def word_changes(old: str, new: str) -> str:
@@ -261,10 +293,6 @@ def _by_name(tools: Sequence[JSON]) -> dict[str, JSON]:
         str(tool.get("name", index)) if isinstance(tool, dict) else str(index): tool
         for index, tool in enumerate(tools)
     }
-
-
-def _at(messages: Sequence[ChatMessage], index: int) -> ChatMessage | None:
-    return messages[index] if index < len(messages) else None
 
 
 def _shown(value: JSON) -> str:
