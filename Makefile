@@ -57,6 +57,7 @@ bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/crowd.py
+	$(BIN)/python benchmarks/replay.py
 
 PEERS := $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))
 

@@ -22,9 +22,10 @@ SCRIPTS = {
     "memory": "memory.py",
     "imports": "imports.py",
     "crowd": "crowd.py",
+    "replay": "replay.py",
     "peers": "peers/compare.py",
 }
-QUICK = {"loop", "memory", "crowd"}
+QUICK = {"loop", "memory", "crowd", "replay"}
 """Scripts that take --quick."""
 
 

@@ -50,6 +50,40 @@ def test_a_crowd_is_compared_with_a_bare_one():
     assert "looplet, async" in found
 
 
+def test_a_run_is_recorded_by_looplet_and_by_vcrpy():
+    options = ("--quick", "--steps", "5", "40", "--calls", "5", "10")
+    tables = run("replay.py", *options, "--only", "sizes", "prompts", "calls").split("\n\n")
+    sizes, prompts, calls = (rows(each) for each in tables if each.startswith("|"))
+    for mode in ("native", "text"):
+        ours, theirs = sizes[f"{mode}, looplet"], sizes[f"{mode}, vcrpy"]
+        # Eight times the steps: what repeats the history grows by more than what does not.
+        assert growth(ours[1]) < 9 < growth(theirs[1])
+        assert {f"{mode}, looplet: {part}" for part in ("load", "replay", "save")} <= set(calls)
+    assert set(prompts) >= {"native, looplet", "native, vcrpy", "text, all new, looplet"}
+
+
+def growth(cell):
+    """The factor in brackets."""
+    return float(cell.partition("(")[2].rstrip("x)"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_replays_are_measured_one_by_one_and_by_their_memory():
+    options = ("--quick", "--calls", "20", "30")
+    tables = run("replay.py", *options, "--only", "single", "peaks").split("\n\n")
+    single, peaks = (rows(each) for each in tables if each.startswith("|"))
+    assert set(single) >= {"hash, dict, JSON", "looplet", "vcrpy", "vcrpy, matching bodies"}
+    assert all(float(cell) >= 0 for cell in peaks["native, looplet"])
+
+
+def test_digests_of_replays_in_other_processes_are_compared():
+    printed = run("digests.py", "--pythons")
+    found = rows(printed.partition("\n\n")[0])
+    own = f"replayed, Python 3.{sys.version_info.minor}"
+    assert set(found[own]) == {found["recorded"][0]}
+    assert "All digests of a mode are equal." in printed
+
+
 def test_a_worker_answers_each_line():
     lines = [["steps", 3, 2], ["crowd", 2, 3, 0]]
     given = "".join(f"{json.dumps(line)}\n" for line in lines)
