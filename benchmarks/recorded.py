@@ -19,7 +19,7 @@ from typing import Any
 from looplet import LoopConfig, async_composable_loop, composable_loop, tool, tools_from
 
 USAGE = {"input_tokens": 100, "output_tokens": 40}
-LOOK_WORDS = 150
+LOOK_WORDS, NEW_WORDS = 150, 6_500
 _STARTS = ["ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo",
            "wu", "za"]  # fmt: skip
 _ENDS = ["lan", "mer", "nis", "pol", "rum", "sat", "tev", "vik", "don", "fel", "gar", "hob",
@@ -68,9 +68,8 @@ def whole_history(*, task: Any, state: Any, step_number: int, **_: Any) -> str:
 
 
 def all_new(*, task: Any, step_number: int, **_: Any) -> str:
-    """A prompt of text of the task's length, nothing of which was asked before."""
-    many = len(str(task)) * 3 // 20
-    return words(f"{str(task)[:60]}, step {step_number}", many)
+    """A prompt of text of 40,000 characters, none of which were asked before."""
+    return words(f"{str(task)[:60]}, step {step_number}", NEW_WORDS)
 
 
 NATIVE = Shape(native=True)

@@ -4,7 +4,8 @@
         [--calls 625 1250 2500 5000] [--only sizes prompts ...] [--pythons 3.11 3.12 3.13]
 
 looplet records at the backend, vcrpy the HTTP of OpenAI's SDK below it; what they record is in
-``recorded.py``. Each figure is the best of the rounds, which are interleaved.
+``recorded.py``. A time is the best of the rounds; those of wall clock are interleaved. The last
+table makes environments in ``.bench`` for other Pythons, which takes a package index.
 """
 
 from __future__ import annotations
