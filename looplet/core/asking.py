@@ -11,7 +11,6 @@ from looplet.core.backend import takes
 from looplet.core.briefing import (
     build_request,
     gather_briefing,
-    keep_prompt,
     rebuild_request,
     take_pending,
 )
@@ -67,7 +66,6 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
     else:
         briefing = take_pending(run, "", [])
     request = yield from build_request(run, briefing)
-    keep_prompt(run, request.prompt)
     while is_too_long(run, request) and (yield from recover(run)):
         request = yield from rebuild_request(run, request, briefing)
     request, answer = yield from put_shortened(run, request, briefing, "reasoning")

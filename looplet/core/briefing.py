@@ -9,7 +9,7 @@ from typing import Any
 from looplet.core.consult import Phase, first_text, weigh
 from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
 from looplet.core.messages import ChatMessage, ModelRequest
-from looplet.core.prompt import LOW_BUDGET, low_budget_text, opening_text, text_prompt
+from looplet.core.prompt import LOW_BUDGET, TextPrompt, low_budget_text, opening_text
 from looplet.core.run import Run
 from looplet.core.session import facts_of
 from looplet.core.usage import CHARS_PER_TOKEN
@@ -49,17 +49,24 @@ def take_pending(run: Run, base: str, texts: list[str]) -> str:
 
 
 def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
-    """Build what is sent: a prompt of text, or the native conversation with its new messages."""
+    """Build what is sent: a prompt of text, or the native conversation with its new messages.
+
+    What it asks is put into the run's conversation.
+    """
     method = "generate_with_tools" if run.native else "generate"
     tools = run.tools.tool_schemas() if run.native else ()
     messages: Sequence[ChatMessage] = ()
     if run.history is not None:
         prompt = _continue_history(run, briefing)
         messages = run.history.messages()
+        _keep_prompt(run, prompt)
     elif run.own_prompt:
         prompt = yield from _own_prompt(run, briefing)
+        _keep_prompt(run, prompt)
     else:
-        prompt = _default_prompt(run, briefing, run.memory())
+        parts = _default_prompt(run, briefing, run.memory())
+        prompt = parts.text()
+        _keep_prompt(run, prompt, parts)
     return ModelRequest(
         method=method,  # type: ignore[arg-type]  # one of the two literals
         prompt=prompt,
@@ -79,15 +86,21 @@ def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[Mod
     if run.own_prompt:
         prompt = yield from _own_prompt(run, briefing)
     else:
-        prompt = _default_prompt(run, briefing, run.memory())
+        prompt = _default_prompt(run, briefing, run.memory()).text()
     return replace(request, prompt=prompt)
 
 
-def keep_prompt(run: Run, prompt: str) -> None:
+def _keep_prompt(run: Run, prompt: str, parts: TextPrompt | None = None) -> None:
     """Put what is asked into the conversation, as far as it is kept there."""
     if prompt:
-        now = run.config.runtime.now()
-        run.conversation.append(Message(MessageRole.USER, prompt[:PROMPT_CHARS], timestamp=now))
+        whole = parts is not None and len(prompt) <= PROMPT_CHARS
+        kept = parts if whole else prompt[:PROMPT_CHARS]
+        run.conversation.note(_prompt_message, kept, run.config.runtime.now())
+
+
+def _prompt_message(prompt: TextPrompt | str, now: float) -> Message:
+    text = prompt if isinstance(prompt, str) else prompt.text()
+    return Message(MessageRole.USER, text, timestamp=now)
 
 
 def _bounded(base: str, texts: list[str], limit: int | None) -> str:
@@ -123,7 +136,7 @@ def _own_prompt(run: Run, briefing: str) -> Phase[str]:
     if prompt is None and config.build_prompt is not None:
         prompt = config.build_prompt(**parts)
     if prompt is None:
-        prompt = _default_prompt(run, briefing, parts["memory"])
+        prompt = _default_prompt(run, briefing, parts["memory"]).text()
     if config.render_messages_override is not None:
         prompt = config.render_messages_override(
             messages=run.conversation.messages, default_prompt=prompt, step_num=number
@@ -131,11 +144,11 @@ def _own_prompt(run: Run, briefing: str) -> Phase[str]:
     return prompt
 
 
-def _default_prompt(run: Run, briefing: str, memory: str) -> str:
-    return text_prompt(
+def _default_prompt(run: Run, briefing: str, memory: str) -> TextPrompt:
+    return TextPrompt(
         head=run.head(memory),
         facts=facts_of(run.log),
-        log=run.log.body(),
+        log=tuple(run.log.lines()),
         briefing=briefing,
         recent=run.recent_results(),
         step_number=run.next_number,

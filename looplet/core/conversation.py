@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -48,14 +48,42 @@ class Conversation:
     """
 
     def __init__(self, messages: Iterable[Message] | None = None) -> None:
-        self.messages: list[Message] = list(messages or ())
+        self._kept: list[Any] = list(messages or ())
+        """Messages, and in the place of some a note: what makes it, and of what."""
+        self._asked = False
+        """Whether anybody has the list of messages, in which notes have no place."""
         self._counted = 0
         """How many messages are in ``_chars``, so that none is counted again each turn."""
         self._chars = 0
 
+    @property
+    def messages(self) -> list[Message]:
+        """The messages in order, in a list that may be changed."""
+        if not self._asked:
+            self._asked = True
+            for place, each in enumerate(self._kept):
+                if isinstance(each, tuple):
+                    self._kept[place] = each[0](*each[1:])
+        return self._kept
+
+    @messages.setter
+    def messages(self, messages: list[Message]) -> None:
+        self._kept, self._asked = messages, True
+
     def append(self, message: Message) -> None:
         """Add a message at the end."""
-        self.messages.append(message)
+        self._kept.append(message)
+
+    def note(self, make: Callable[..., Message], *parts: Any) -> None:
+        """Add the message that ``make(*parts)`` makes once somebody asks for the messages.
+
+        Few runs have somebody who does, and a step's messages would take more room than its call
+        and result.
+        """
+        if self._asked or type(self).append is not Conversation.append:
+            self.append(make(*parts))
+        else:
+            self._kept.append((make, *parts))
 
     def fork(self) -> Conversation:
         """Another conversation with the same messages."""

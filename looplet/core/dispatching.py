@@ -99,7 +99,7 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
     config = run.config
     text = told_text(result)
     step = run.take_step(call, result, text)
-    found: list[str] = []
+    found: Sequence[str] = ()
     if config.extract_entities is not None and result.error is None:
         found = list(config.extract_entities(result.data))
         entities += found
@@ -113,19 +113,18 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
         entities_seen=found,
         recall_key=result.result_key or "",
     )
-    run.conversation.append(
-        Message(
-            MessageRole.TOOL,
-            text,
-            tool_call=call,
-            tool_result=result,
-            metadata={"step": step.number, "entities": found} if found else {"step": step.number},
-            timestamp=config.runtime.now(),
-        )
-    )
+    now = config.runtime.now()
+    run.conversation.note(_result_message, text, call, result, step.number, found, now)
     if run.history is not None:
         run.history.answer(call.call_id, text, step=step.number)
     return step
+
+
+def _result_message(
+    text: str, call: ToolCall, result: ToolResult, number: int, entities: Sequence[str], now: float
+) -> Message:
+    metadata = {"step": number, "entities": entities} if entities else {"step": number}
+    return Message(MessageRole.TOOL, text, call, result, metadata, now)
 
 
 def _batch_at(run: Run, calls: Sequence[ToolCall], place: int) -> Sequence[ToolCall]:

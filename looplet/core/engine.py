@@ -179,7 +179,7 @@ def _error_step(run: Run, name: str, error: ToolError) -> Step:
 def _keep_reply(run: Run, answer: ParsedReply) -> None:
     """Put the reply where later prompts are built from, with an id for every call."""
     runtime = run.config.runtime
-    run.conversation.append(Message(MessageRole.ASSISTANT, answer.text, timestamp=runtime.now()))
+    run.conversation.note(_reply_message, answer.text, runtime.now())
     if run.history is None:
         return
     if answer.complaint is not None:
@@ -189,6 +189,10 @@ def _keep_reply(run: Run, answer: ParsedReply) -> None:
         _number_calls(run, answer.calls)
     text = answer.text if answer.ids_given else ""
     run.history.reply_calls(text, answer.calls, answer.blocks)
+
+
+def _reply_message(text: str, now: float) -> Message:
+    return Message(MessageRole.ASSISTANT, text, timestamp=now)
 
 
 def _number_calls(run: Run, calls: Sequence[ToolCall]) -> None:

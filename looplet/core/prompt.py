@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from looplet.core.codec import plain_text, to_jsonable
 from looplet.core.show import encode
@@ -57,32 +57,40 @@ def head_text(*, memory: str, task: str, tools: str) -> str:
     return "".join(_section(title, body) for title, body in sections)
 
 
-def text_prompt(
-    *,
-    head: str,
-    facts: str,
-    log: str,
-    briefing: str,
-    recent: str,
-    step_number: int,
-    max_steps: int,
-    done_tool: str,
-    native: bool,
-) -> str:
-    """The whole prompt; empty sections are left out.
+class TextPrompt(NamedTuple):
+    """What a prompt of text is made of.
 
-    Sections are the head's, facts, log, assessment, recent results and step, in this order; all
-    texts come through as they are.
+    Most of it is what the prompts before it were made of, so that the parts of many prompts take
+    a small part of the room that their texts would.
     """
-    left = max_steps - step_number + 1
-    low = f"{low_budget_text(left, done_tool)}\n\n" if left <= LOW_BUDGET else ""
-    how = native_instruction(done_tool) if native else json_instruction(done_tool)
-    return (
-        f"{head}"
-        f"{_section('ESTABLISHED FACTS', facts)}{_section('SESSION LOG', log)}"
-        f"{_section('ASSESSMENT', briefing)}{_section('RECENT RESULTS', recent)}"
-        f"STEP {step_number}/{max_steps}\n\n{low}{how}"
-    )
+
+    head: str
+    facts: str
+    log: tuple[str, ...]
+    briefing: str
+    recent: Sequence[str]
+    step_number: int
+    max_steps: int
+    done_tool: str
+    native: bool
+
+    def text(self) -> str:
+        """The whole prompt; empty sections are left out.
+
+        Sections are the head's, facts, log, assessment, recent results and step, in this order;
+        all texts come through as they are.
+        """
+        left = self.max_steps - self.step_number + 1
+        done_tool = self.done_tool
+        low = f"{low_budget_text(left, done_tool)}\n\n" if left <= LOW_BUDGET else ""
+        how = native_instruction(done_tool) if self.native else json_instruction(done_tool)
+        log, recent = "\n".join(self.log), "\n".join(self.recent)
+        return (
+            f"{self.head}"
+            f"{_section('ESTABLISHED FACTS', self.facts)}{_section('SESSION LOG', log)}"
+            f"{_section('ASSESSMENT', self.briefing)}{_section('RECENT RESULTS', recent)}"
+            f"STEP {self.step_number}/{self.max_steps}\n\n{low}{how}"
+        )
 
 
 def _section(title: str, body: str) -> str:

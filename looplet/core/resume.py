@@ -121,7 +121,7 @@ def restore(run: Run, cp: Checkpoint) -> None:
         run.history.restore(zip(told, (None, *loop["answered"]), strict=True))
         run.earlier_results = loop.get("earlier_results", "")
     elif cp.steps:
-        run.earlier_results = run.recent_results()
+        run.earlier_results = "\n".join(run.recent_results())
     _restore_end(run, cp)
 
 

@@ -22,6 +22,7 @@ from looplet.core.show import (
     cut,
     line_text,
     message_text,
+    recent_lines,
     recent_text,
 )
 from looplet.core.state import DefaultState
@@ -138,11 +139,11 @@ class Run:
             self.head_shown = head_text(memory=memory, task=self.task_shown, tools=tools)
         return self.head_shown
 
-    def recent_results(self) -> str:
-        """The newest results, for a text prompt."""
+    def recent_results(self) -> Sequence[str]:
+        """The newest results, for a text prompt: lines, or one text of a state that has its own."""
         if type(self.state).context_summary is not DefaultState.context_summary:
-            return str(self.state.context_summary())
-        return recent_text(self.recent)
+            return (str(self.state.context_summary()),)
+        return recent_lines(self.recent)
 
     def add_usage(self, usage: Usage) -> None:
         """Count a model call's tokens towards the turn."""

@@ -56,6 +56,8 @@ class SessionLog:
         self._format_entity = entity_formatter or str
         self._lines: deque[str] = deque(maxlen=SHOWN_ENTRIES - 1)
         """The lines of the shown entries but the newest, which may still be added to."""
+        self._newest = ""
+        """The newest entry's line, as it was shown last."""
         self._older: Counter[str] = Counter()
         """Entries that are there and too old to be shown one by one, by tool."""
         self._dropped: Counter[str] = Counter()
@@ -87,7 +89,9 @@ class SessionLog:
             recall_key,
         )
         if self.entries:
-            self._lines.append(self._line(self.entries[-1]))
+            line = self._line(self.entries[-1])
+            # Mostly what was shown of it, and then the text that prompts hold already.
+            self._lines.append(self._newest if line == self._newest else line)
         self.entries.append(entry)
         if tool == SUMMARY_TOOL:
             self._summary = entry
@@ -144,6 +148,10 @@ class SessionLog:
 
     def body(self) -> str:
         """The same without its title."""
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """The body, line by line."""
         lines = [f"theory: {self.current_theory}"] if self.current_theory else []
         if self._older or self._dropped:
             lines.append(self._earlier())
@@ -154,8 +162,9 @@ class SessionLog:
                 earlier_shown = self.entries[-SHOWN_ENTRIES:-1]
                 self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
             lines += self._lines
-            lines.append(self._line(self.entries[-1]))
-        return "\n".join(lines if self._summary is None else filter(None, lines))
+            self._newest = self._line(self.entries[-1])
+            lines.append(self._newest)
+        return lines if self._summary is None else list(filter(None, lines))
 
     def _earlier(self) -> str:
         """How many earlier steps there were by which tool; empty if a summary says it all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import fast_encoder, to_jsonable
@@ -95,9 +95,14 @@ def line_text(number: int, call: ToolCall, told: str, result: ToolResult, limit:
 
 def recent_text(lines: Iterable[str]) -> str:
     """The newest lines that fit, in order; ``lines`` are in order too."""
-    told = list(lines)
+    return "\n".join(recent_lines(lines))
+
+
+def recent_lines(lines: Iterable[str]) -> Sequence[str]:
+    """The same, line by line."""
+    told = tuple(lines)
     if sum(map(len, told)) + len(told) <= RECENT_CHARS:
-        return "\n".join(told)
+        return told
     kept: list[str] = []
     left = RECENT_CHARS
     for line in reversed(told):
@@ -105,7 +110,7 @@ def recent_text(lines: Iterable[str]) -> str:
         if left < 0 and kept:
             break
         kept.append(line)
-    return "\n".join(reversed(kept))
+    return tuple(reversed(kept))
 
 
 def cut(text: str, limit: int) -> str:

@@ -75,7 +75,7 @@ def start_run(
         started=config.runtime.perf(),
     )
     run.recent.extend(step_text(step) for step in state.steps[-RECENT_STEPS:])
-    run.earlier_results = run.recent_results() if state.steps else ""
+    run.earlier_results = "\n".join(run.recent_results()) if state.steps else ""
     _give_parts(run)  # may refuse what was given, so the state is changed after it
     for name, value in (("task", task), ("conversation", run.conversation)):
         put(state, name, value)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looplet import LoopConfig, tools_from
+from looplet import LifecycleEvent, LoopConfig, StaticMemorySource, tools_from
 from looplet.core.conversation import Conversation, Message, MessageRole
 from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult
 
@@ -105,3 +105,90 @@ def test_a_conversation_knows_the_entities_that_results_brought(drive):
     drive(drive.text(replies), tools=tools, config=config, conversation=talk)
     assert talk.entities() == ["sea", "sky", "shore"]
     assert Conversation.deserialize(talk.serialize()).entities() == talk.entities()
+
+
+class Reader:
+    """Reads the conversation at the beginning of every turn, and keeps the lists."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[Message]] = []
+        self.lengths: list[int] = []
+
+    def should_compact(self, state, session_log, conversation, step_num):
+        self.lists.append(conversation.messages)
+        self.lengths.append(len(conversation.messages))
+        return False
+
+
+def seen_by_a_run(drive, *, hooks=(), talk=None, memory="short"):
+    """A conversation of two calls and a done, and the prompts that its model was sent."""
+    tools = tools_from([], include_done=True)
+
+    @tools.tool
+    def look(at: str) -> dict:
+        return {"seen": at}
+
+    asked = [("look", {"at": "sea"}), ("look", {"at": "shore"}), ("done", {"summary": "seen"})]
+    llm = drive.text([json.dumps({"tool": name, "args": args}) for name, args in asked])
+    talk = Conversation() if talk is None else talk
+    sent: list[str] = []
+
+    class Sent:
+        def on_event(self, payload):
+            if payload.event is LifecycleEvent.PRE_LLM_CALL:
+                sent.append(payload.prompt)
+
+    config = LoopConfig(memory_sources=[StaticMemorySource(memory)])
+    drive(llm, tools=tools, config=config, conversation=talk, hooks=[Sent(), *hooks], max_steps=9)
+    return talk, sent
+
+
+@pytest.mark.parametrize("memory", ["short", "long " * 2000])
+def test_a_conversation_that_is_read_at_the_end_has_every_prompt_reply_and_result(drive, memory):
+    talk, sent = seen_by_a_run(drive, memory=memory)
+    told = [(each.role.value, each.content) for each in talk.messages]
+    assert [role for role, _ in told] == ["user", "assistant", "tool"] * 3
+    assert [text for role, text in told if role == "user"] == [prompt[:5000] for prompt in sent]
+    assert [each.metadata for each in talk.messages if each.tool_call] == [
+        {"step": 1}, {"step": 2}, {"step": 3},
+    ]  # fmt: skip
+    results = [each for each in talk.messages if each.tool_result]
+    assert [each.tool_call.args for each in results[:2]] == [{"at": "sea"}, {"at": "shore"}]
+    assert [json.loads(each.content) for each in results[:2]] == [
+        {"seen": "sea"},
+        {"seen": "shore"},
+    ]
+    times = [each.timestamp for each in talk.messages]
+    assert times == sorted(times)
+    assert times[0] < times[-1]
+
+
+def test_a_conversation_is_the_same_whether_it_is_read_in_every_turn_or_at_the_end(drive):
+    reader = Reader()
+    read, _ = seen_by_a_run(drive, hooks=[reader])
+    unread, _ = seen_by_a_run(drive)
+    assert reader.lengths == [0, 3, 6]
+    assert all(each is read.messages for each in reader.lists)
+    assert [type(each) for each in read.messages] == [Message] * 9
+    assert read.render() == unread.render()
+
+
+def test_a_conversation_with_an_append_of_its_own_is_given_every_message(drive):
+    class Told(Conversation):
+        def append(self, message: Message) -> None:
+            told.append(message)
+            super().append(message)
+
+    told: list[Message] = []
+    talk, _ = seen_by_a_run(drive, talk=Told())
+    assert [each.role.value for each in told] == ["user", "assistant", "tool"] * 3
+    assert talk.messages == told
+
+
+def test_other_messages_can_be_put_in_the_place_of_those_that_nobody_read(drive):
+    talk, _ = seen_by_a_run(drive)
+    mine = [Message(MessageRole.USER, "only this")]
+    talk.messages = mine
+    talk.append(Message(MessageRole.USER, "and this"))
+    assert talk.messages is mine
+    assert talk.render() == "user: only this\nuser: and this"
