@@ -210,6 +210,7 @@ def _trace(run: Run) -> Any:
             llm_calls=run.llm_calls,
             elapsed_ms=elapsed,
         )
+    run.let_go()  # the dicts below stand beside all that the run keeps
     return {
         "task": run.task,
         "steps": [step.to_dict() for step in run.state.steps],

@@ -202,6 +202,10 @@ class Run:
         self.last_step = step
         return step
 
+    def let_go(self) -> None:
+        """Drop what only a further step would need, at the end of the run."""
+        self.log, self.history = SessionLog(), None
+
 
 def backend_for(run: Run, purpose: str) -> Any:
     """The backend for calls of that purpose: the router's choice, or the run's own.
