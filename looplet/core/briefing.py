@@ -92,14 +92,20 @@ def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[Mod
 
 def _keep_prompt(run: Run, prompt: str, parts: TextPrompt | None = None) -> None:
     """Put what is asked into the conversation, as far as it is kept there."""
-    if prompt:
-        whole = parts is not None and len(prompt) <= PROMPT_CHARS
-        kept = parts if whole else prompt[:PROMPT_CHARS]
-        run.conversation.note(_prompt_message, kept, run.config.runtime.now())
+    if not prompt:
+        return
+    now = run.config.runtime.now()
+    if parts is not None and len(prompt) <= PROMPT_CHARS:
+        run.conversation.note(_message_of_parts, now, *parts)
+    else:
+        run.conversation.note(_prompt_message, now, prompt[:PROMPT_CHARS])
 
 
-def _prompt_message(prompt: TextPrompt | str, now: float) -> Message:
-    text = prompt if isinstance(prompt, str) else prompt.text()
+def _message_of_parts(now: float, *parts: Any) -> Message:
+    return _prompt_message(now, TextPrompt(*parts).text())
+
+
+def _prompt_message(now: float, text: str) -> Message:
     return Message(MessageRole.USER, text, timestamp=now)
 
 

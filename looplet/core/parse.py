@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -233,7 +234,7 @@ def _single(value: Mapping[str, JSON], theory: str) -> ToolCall | None:
     if "theory" in value:
         own = value["theory"]
         theory = own if isinstance(own, str) and own else theory
-    call = ToolCall(tool, args, _reasoning(value))
+    call = ToolCall(sys.intern(tool), args, _reasoning(value))  # the same few names again and again
     if theory:
         call.args[THEORY] = theory
         call.metadata["theory"] = theory
