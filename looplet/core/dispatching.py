@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from looplet.core.persist import ResultFiles
 
 Turn = Generator[Effect, Any, None]
+Ran = tuple[ToolCall, ToolResult]
+"""A call and what came of it."""
 
 
 def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
@@ -46,8 +48,12 @@ def run_calls(run: Run, calls: Sequence[ToolCall], entities: list[str]) -> Turn:
             return
         batch = _batch_at(run, calls, place) if run.config.concurrent_dispatch else (call,)
         place += len(batch)
-        run_them = _run_one if len(batch) == 1 else _run_batch
-        yield from run_them(run, batch, calls[place:], entities)
+        left = calls[place:]
+        if len(batch) == 1:
+            ran = yield from _run_one(run, call)
+        else:
+            ran, left = yield from _run_batch(run, batch, left)
+        yield from record_calls(run, ran, left, entities)
     if run.cancelled:
         run.stop("cancelled")
     left, last = calls[place:], run.last_step
@@ -65,7 +71,7 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
     if rejection is None:
         rejection = _schema_rejection(run, call)
     if rejection is None:
-        (result,) = yield from _dispatch(run, [call], number)
+        (result,) = yield from _dispatch(run, (call,))
         rejection = result.error
     accepted = rejection is None and result is not None
     if accepted and result is not None:
@@ -105,14 +111,7 @@ def record_step(run: Run, call: ToolCall, result: ToolResult, entities: list[str
         entities += found
     if config.extract_step_metadata is not None:
         result.metadata.update(config.extract_step_metadata(run.state, step))
-    run.log.record(
-        step=step.number,
-        tool=call.tool,
-        reasoning=call.reasoning,
-        theory=theory,
-        entities_seen=found,
-        recall_key=result.result_key or "",
-    )
+    run.log.note(step.number, call.tool, call.reasoning, theory, found, result.result_key or "")
     now = config.runtime.now()
     run.conversation.note(_result_message, text, call, result, step.number, found, now)
     if run.history is not None:
@@ -148,23 +147,20 @@ def _knows(run: Run, name: str) -> bool:
     return name in getattr(run.tools, "tool_names", ())
 
 
-def _run_one(
-    run: Run, batch: Sequence[ToolCall], left: Sequence[ToolCall], entities: list[str]
-) -> Turn:
+def _run_one(run: Run, call: ToolCall) -> Phase[Sequence[Ran]]:
     """Do for a single call, as most are, what ``_run_batch`` does for many."""
-    (call,) = batch
     result: ToolResult | None = None
-    number = run.next_number
     if run.listeners.gate or RAW_ARGUMENT in call.args:
-        call, result = yield from before_tool(run, call, number)
+        call, result = yield from before_tool(run, call, run.next_number)
     if result is None:
-        (result,) = yield from _dispatch(run, batch if call is batch[0] else [call], number)
-    yield from record_calls(run, ((call, result),), left, entities)
+        (result,) = yield from _dispatch(run, (call,))
+    return ((call, result),)
 
 
 def _run_batch(
-    run: Run, batch: Sequence[ToolCall], left: Sequence[ToolCall], entities: list[str]
-) -> Turn:
+    run: Run, batch: Sequence[ToolCall], left: Sequence[ToolCall]
+) -> Phase[tuple[Sequence[Ran], Sequence[ToolCall]]]:
+    """Run calls that go together; what was run, and what the turn asks for beside."""
     calls: list[ToolCall] = []
     results: list[ToolResult | None] = []
     first = run.next_number
@@ -177,16 +173,16 @@ def _run_batch(
     left = [*batch[len(calls) :], *left]
     waiting = [place for place, result in enumerate(results) if result is None]
     if waiting:
-        done = yield from _dispatch(run, [calls[place] for place in waiting], first)
+        done = yield from _dispatch(run, [calls[place] for place in waiting])
         for place, result in zip(waiting, done, strict=True):
             results[place] = result
     ran = [(call, result) for call, result in zip(calls, results) if result is not None]  # noqa: B905 - filled together
-    yield from record_calls(run, ran, left, entities)
+    return ran, left
 
 
 def record_calls(
     run: Run,
-    ran: Sequence[tuple[ToolCall, ToolResult]],
+    ran: Sequence[Ran],
     left: Sequence[ToolCall],
     entities: list[str],
 ) -> Turn:
@@ -230,7 +226,8 @@ def _turn_ends_here(run: Run) -> bool:
     return run.stop_reason is not None or run.cancelled or run.state.budget_remaining <= 1
 
 
-def _dispatch(run: Run, calls: Sequence[ToolCall], first: int) -> Phase[list[ToolResult]]:
+def _dispatch(run: Run, calls: Sequence[ToolCall]) -> Phase[list[ToolResult]]:
+    first = run.next_number
     contexts = [_context_for(run, call, first + offset) for offset, call in enumerate(calls)]
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from looplet.core.codec import JSON
 
@@ -32,6 +32,27 @@ class LogEntry:
     recall_key: str = ""
 
 
+class _Row(NamedTuple):
+    """An entry that nobody has asked for yet; it has no list of its own that could be added to."""
+
+    step: int
+    theory: str
+    tool: str
+    reasoning: str
+    entities_seen: Sequence[str]
+    findings: Sequence[str]
+    highlights: Sequence[str]
+    recall_key: str
+
+    def entry(self) -> LogEntry:
+        """What somebody who asks is given."""
+        step, theory, tool, reasoning, entities, findings, highlights, recall_key = self
+        return LogEntry(
+            step, theory, tool, reasoning, list(entities), list(findings), list(highlights),
+            recall_key,
+        )  # fmt: skip
+
+
 class SessionLog:
     """A log of steps that renders in bounded space, however long the run.
 
@@ -49,7 +70,10 @@ class SessionLog:
         title: str = "SESSION LOG",
         highlights_label: str = "highlights",
     ) -> None:
-        self.entries: list[LogEntry] = []
+        self._kept: list[Any] = []
+        """Entries, and in the place of some a row, of which one is made."""
+        self._asked = False
+        """Whether anybody has the list of entries, in which rows have no place."""
         self.current_theory = ""
         self.title = title
         self.highlights_label = highlights_label
@@ -57,13 +81,27 @@ class SessionLog:
         self._lines: deque[str] = deque(maxlen=SHOWN_ENTRIES - 1)
         """The lines of the shown entries but the newest, which may still be added to."""
         self._newest = ""
-        """The newest entry's line, as it was shown last."""
+        """The newest entry's line, once it was shown."""
         self._older: Counter[str] = Counter()
         """Entries that are there and too old to be shown one by one, by tool."""
         self._dropped: Counter[str] = Counter()
         """Entries that a compaction left out, by tool."""
         self._summary: LogEntry | None = None
         """What a compaction wrote of the earlier steps; shown whole."""
+
+    @property
+    def entries(self) -> list[LogEntry]:
+        """The entries in order, in a list that may be changed."""
+        if not self._asked:
+            self._asked = True
+            for place, each in enumerate(self._kept):
+                if isinstance(each, _Row):
+                    self._kept[place] = each.entry()
+        return self._kept
+
+    @entries.setter
+    def entries(self, entries: list[LogEntry]) -> None:
+        self._kept, self._asked = entries, True
 
     def record(
         self,
@@ -88,18 +126,35 @@ class SessionLog:
             list(highlights) if highlights else [],
             recall_key,
         )
-        if self.entries:
-            line = self._line(self.entries[-1])
-            # Mostly what was shown of it, and then the text that prompts hold already.
-            self._lines.append(self._newest if line == self._newest else line)
-        self.entries.append(entry)
+        self._add(entry)
         if tool == SUMMARY_TOOL:
             self._summary = entry
-        if len(self.entries) > SHOWN_ENTRIES:
-            self._older[self.entries[-SHOWN_ENTRIES - 1].tool] += 1
-        if theory:
-            self.current_theory = theory
         return entry
+
+    def note(
+        self, step: int, tool: str, reasoning: str, theory: str, seen: Sequence[str], key: str
+    ) -> None:
+        """Record a step, whose entry is made once somebody asks for the entries."""
+        if self._asked or tool == SUMMARY_TOOL or type(self).record is not SessionLog.record:
+            self.record(
+                step=step, tool=tool, reasoning=reasoning, theory=theory, entities_seen=seen,
+                recall_key=key,
+            )  # fmt: skip
+        else:
+            self._add(_Row(step, theory, tool, reasoning, seen, (), (), key))
+
+    def _add(self, entry: LogEntry | _Row) -> None:
+        kept = self._kept
+        if kept:
+            newest = kept[-1]
+            same = self._newest and isinstance(newest, _Row)  # an entry may have been added to
+            self._lines.append(self._newest if same else self._line(newest))
+        kept.append(entry)
+        self._newest = ""
+        if len(kept) > SHOWN_ENTRIES:
+            self._older[kept[-SHOWN_ENTRIES - 1].tool] += 1
+        if entry.theory:
+            self.current_theory = entry.theory
 
     def compact(
         self,
@@ -120,6 +175,10 @@ class SessionLog:
         self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
         self._lines.clear()
         return True
+
+    def shown(self) -> Sequence[LogEntry | _Row]:
+        """The entries that a rendering shows one by one, to be read alone."""
+        return self._kept[-SHOWN_ENTRIES:]
 
     def left_out(self) -> tuple[dict[str, int], LogEntry | None]:
         """What compactions left of earlier steps: how many by which tool, and their summary."""
@@ -157,12 +216,13 @@ class SessionLog:
             lines.append(self._earlier())
         if self._summary is not None:
             lines.append(f"summary of earlier steps: {self._summary.reasoning}")
-        if self.entries:
-            if len(self._lines) != min(len(self.entries), SHOWN_ENTRIES) - 1:
-                earlier_shown = self.entries[-SHOWN_ENTRIES:-1]
+        kept = self._kept
+        if kept:
+            if len(self._lines) != min(len(kept), SHOWN_ENTRIES) - 1:
+                earlier_shown = kept[-SHOWN_ENTRIES:-1]
                 self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
             lines += self._lines
-            self._newest = self._line(self.entries[-1])
+            self._newest = self._line(kept[-1])
             lines.append(self._newest)
         return lines if self._summary is None else list(filter(None, lines))
 
@@ -192,7 +252,7 @@ class SessionLog:
         names = LogEntry.__slots__
         return [{name: getattr(entry, name) for name in names} for entry in self.entries]
 
-    def _line(self, entry: LogEntry) -> str:
+    def _line(self, entry: LogEntry | _Row) -> str:
         if entry.tool == SUMMARY_TOOL:  # shown above, whole
             return ""
         text = f"S{entry.step} {entry.tool}"
@@ -210,10 +270,10 @@ def _count_of(pair: tuple[str, int]) -> int:
     return pair[1]
 
 
-def facts_of(log: Any) -> str:
+def facts_of(log: SessionLog) -> str:
     """Findings of the newest entries, one a line; empty if there are none."""
     found: list[str] = []
-    for entry in log.entries[-SHOWN_ENTRIES:]:
+    for entry in log.shown():
         if entry.findings:
             found += entry.findings
     return "\n".join([f"- {finding}" for finding in dict.fromkeys(found)]) if found else ""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from looplet.core.session import SHOWN_ENTRIES, SessionLog, facts_of
+import pytest
+
+from looplet import LogEntry, LoopConfig, tools_from
+from looplet.core.session import SHOWN_ENTRIES, SUMMARY_TOOL, SessionLog, facts_of
 
 
 def filled(count):
@@ -67,3 +70,86 @@ def test_the_entries_as_json_have_the_contracts_keys():
         "step", "theory", "tool", "reasoning", "entities_seen", "findings", "highlights",
         "recall_key",
     ]  # fmt: skip
+
+
+def noted(count, log):
+    for step in range(1, count + 1):
+        log.note(step, "price" if step % 2 else "stock", f"reason {step}", "", (), "")
+    return log
+
+
+@pytest.mark.parametrize("count", [1, 2, SHOWN_ENTRIES, SHOWN_ENTRIES + 5])
+@pytest.mark.parametrize("read", [False, True])
+def test_what_the_loop_notes_is_what_it_would_record(count, read):
+    log, recorded = SessionLog(), filled(count)
+    if read:
+        assert log.entries == []
+    noted(count, log)
+    assert log.render() == recorded.render()
+    assert log.entries == recorded.entries
+    assert log.render() == recorded.render()
+    assert {type(entry) for entry in log.entries} == {LogEntry}
+
+
+def test_a_list_of_entries_that_somebody_has_grows_on():
+    log = noted(2, SessionLog())
+    entries = log.entries
+    noted(1, log)
+    assert [entry.step for entry in entries] == [1, 2, 1]
+    assert log.entries is entries
+
+
+def test_what_is_added_to_a_noted_entry_is_shown_from_then_on():
+    log = noted(2, SessionLog())
+    assert "[" not in log.render()
+    log.entries[-1].entities_seen.append("pear")
+    assert log.render().endswith("S2 stock: reason 2 [pear]")
+    log.note(3, "price", "", "", (), "")
+    assert log.render().endswith("S2 stock: reason 2 [pear]\nS3 price")
+
+
+def test_what_is_added_to_the_entry_that_was_recorded_is_shown_though_it_was_shown_without():
+    log = SessionLog()
+    entry = log.record(step=1, tool="price")
+    assert log.render().endswith("S1 price")
+    entry.highlights.append("cheap")
+    log.note(2, "stock", "", "", (), "")
+    assert log.render().endswith("S1 price (highlights: cheap)\nS2 stock")
+
+
+def test_a_log_with_a_record_of_its_own_is_given_every_step(drive):
+    class Told(SessionLog):
+        def record(self, **fields):
+            told.append(fields["tool"])
+            return super().record(**fields)
+
+    told: list[str] = []
+    replies = ['{"tool": "think", "args": {"analysis": "hm"}}', '{"tool": "done", "args": {}}']
+    tools = tools_from([], include_think=True, include_done=True)
+    drive(drive.text(replies), tools=tools, session_log=Told(), max_steps=2)
+    assert told == ["think", "done"]
+
+
+def test_entries_of_a_run_have_theory_reasoning_and_entities(drive):
+    log = SessionLog()
+    reply = {"tool": "think", "args": {"analysis": "hm"}, "reasoning": "why", "theory": "so"}
+    config = LoopConfig(extract_entities=lambda data: [data["analysis"]], max_steps=1)
+    tools = tools_from([], include_think=True, include_done=True)
+    drive(drive.text([json.dumps(reply)]), tools=tools, session_log=log, config=config)
+    assert log.entries == [LogEntry(1, "so", "think", "why", ["hm"])]
+    assert log.current_theory == "so"
+
+
+def test_a_noted_step_of_a_summarys_name_is_a_summary_as_a_recorded_one_is():
+    log = SessionLog()
+    log.note(1, SUMMARY_TOOL, "all that was", "", (), "")
+    assert log.left_out() == ({}, log.entries[0])
+    assert log.render() == "SESSION LOG\nsummary of earlier steps: all that was"
+
+
+def test_steps_of_one_turn_have_lines_of_their_own():
+    log = noted(1, SessionLog())
+    assert log.render().endswith("S1 price: reason 1")
+    for step in (2, 3):
+        log.note(step, "stock", "", "", (), "")
+    assert log.render().splitlines()[1:] == ["S1 price: reason 1", "S2 stock", "S3 stock"]
