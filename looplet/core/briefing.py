@@ -9,7 +9,15 @@ from typing import Any
 from looplet.core.consult import Phase, first_text, weigh
 from looplet.core.conversation import PROMPT_CHARS, Message, MessageRole
 from looplet.core.messages import ChatMessage, ModelRequest
-from looplet.core.prompt import LOW_BUDGET, TextPrompt, low_budget_text, opening_text
+from looplet.core.prompt import (
+    LOW_BUDGET,
+    PromptParts,
+    json_instruction,
+    low_budget_text,
+    native_instruction,
+    opening_text,
+    text_prompt,
+)
 from looplet.core.run import Run
 from looplet.core.session import facts_of
 from looplet.core.usage import CHARS_PER_TOKEN
@@ -65,7 +73,7 @@ def build_request(run: Run, briefing: str) -> Phase[ModelRequest]:
         _keep_prompt(run, prompt)
     else:
         parts = _default_prompt(run, briefing, run.memory())
-        prompt = parts.text()
+        prompt = text_prompt(*parts)
         _keep_prompt(run, prompt, parts)
     return ModelRequest(
         method=method,  # type: ignore[arg-type]  # one of the two literals
@@ -86,11 +94,11 @@ def rebuild_request(run: Run, request: ModelRequest, briefing: str) -> Phase[Mod
     if run.own_prompt:
         prompt = yield from _own_prompt(run, briefing)
     else:
-        prompt = _default_prompt(run, briefing, run.memory()).text()
+        prompt = text_prompt(*_default_prompt(run, briefing, run.memory()))
     return replace(request, prompt=prompt)
 
 
-def _keep_prompt(run: Run, prompt: str, parts: TextPrompt | None = None) -> None:
+def _keep_prompt(run: Run, prompt: str, parts: PromptParts | None = None) -> None:
     """Put what is asked into the conversation, as far as it is kept there."""
     if not prompt:
         return
@@ -101,8 +109,8 @@ def _keep_prompt(run: Run, prompt: str, parts: TextPrompt | None = None) -> None
         run.conversation.note(_prompt_message, now, prompt[:PROMPT_CHARS])
 
 
-def _message_of_parts(now: float, *parts: Any) -> Message:
-    return _prompt_message(now, TextPrompt(*parts).text())
+def _message_of_parts(now: float, *parts: *PromptParts) -> Message:
+    return _prompt_message(now, text_prompt(*parts))
 
 
 def _prompt_message(now: float, text: str) -> Message:
@@ -142,7 +150,7 @@ def _own_prompt(run: Run, briefing: str) -> Phase[str]:
     if prompt is None and config.build_prompt is not None:
         prompt = config.build_prompt(**parts)
     if prompt is None:
-        prompt = _default_prompt(run, briefing, parts["memory"]).text()
+        prompt = text_prompt(*_default_prompt(run, briefing, parts["memory"]))
     if config.render_messages_override is not None:
         prompt = config.render_messages_override(
             messages=run.conversation.messages, default_prompt=prompt, step_num=number
@@ -150,18 +158,13 @@ def _own_prompt(run: Run, briefing: str) -> Phase[str]:
     return prompt
 
 
-def _default_prompt(run: Run, briefing: str, memory: str) -> TextPrompt:
-    return TextPrompt(
-        head=run.head(memory),
-        facts=facts_of(run.log),
-        log=tuple(run.log.lines()),
-        briefing=briefing,
-        recent=run.recent_results(),
-        step_number=run.next_number,
-        max_steps=run.config.max_steps,
-        done_tool=run.config.done_tool,
-        native=run.native,
-    )
+def _default_prompt(run: Run, briefing: str, memory: str) -> PromptParts:
+    """What ``text_prompt`` makes the prompt of."""
+    done, most = run.config.done_tool, run.config.max_steps
+    how = native_instruction(done) if run.native else json_instruction(done)
+    log, recent = tuple(run.log.lines()), run.recent_results()
+    head, facts = run.head(memory), facts_of(run.log)
+    return head, facts, log, briefing, recent, run.next_number, most, done, how
 
 
 def _continue_history(run: Run, briefing: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from looplet.core.codec import plain_text, to_jsonable
 from looplet.core.show import encode
@@ -54,47 +54,46 @@ def memory_text(sources: Iterable[MemorySource], state: Any) -> str:
 def head_text(*, memory: str, task: str, tools: str) -> str:
     """What a prompt of text begins with; empty sections are left out."""
     sections = (("MEMORY", memory), ("TASK", task), ("TOOLS", tools))
-    return "".join(_section(title, body) for title, body in sections)
+    return "".join(f"{title}\n{body}\n\n" for title, body in sections if body)
 
 
-class TextPrompt(NamedTuple):
-    """What a prompt of text is made of.
+PromptParts: TypeAlias = tuple[str, str, tuple[str, ...], str, tuple[str, ...], int, int, str, str]
+"""The arguments of ``text_prompt``. Most are what other prompts of the run have too, so that the
+parts of many take a small part of the room that their texts would.
+"""
 
-    Most of it is what the prompts before it were made of, so that the parts of many prompts take
-    a small part of the room that their texts would.
+
+def text_prompt(
+    head: str,
+    facts: str,
+    log: tuple[str, ...],
+    briefing: str,
+    recent: tuple[str, ...],
+    step_number: int,
+    max_steps: int,
+    done_tool: str,
+    how: str,
+) -> str:
+    """The whole prompt; empty sections are left out.
+
+    Sections are the head's, facts, log, assessment, recent results and step, in this order; all
+    texts come through as they are. ``log`` and ``recent`` are lines, ``how`` says how to answer.
     """
-
-    head: str
-    facts: str
-    log: tuple[str, ...]
-    briefing: str
-    recent: Sequence[str]
-    step_number: int
-    max_steps: int
-    done_tool: str
-    native: bool
-
-    def text(self) -> str:
-        """The whole prompt; empty sections are left out.
-
-        Sections are the head's, facts, log, assessment, recent results and step, in this order;
-        all texts come through as they are.
-        """
-        left = self.max_steps - self.step_number + 1
-        done_tool = self.done_tool
-        low = f"{low_budget_text(left, done_tool)}\n\n" if left <= LOW_BUDGET else ""
-        how = native_instruction(done_tool) if self.native else json_instruction(done_tool)
-        log, recent = "\n".join(self.log), "\n".join(self.recent)
-        return (
-            f"{self.head}"
-            f"{_section('ESTABLISHED FACTS', self.facts)}{_section('SESSION LOG', log)}"
-            f"{_section('ASSESSMENT', self.briefing)}{_section('RECENT RESULTS', recent)}"
-            f"STEP {self.step_number}/{self.max_steps}\n\n{low}{how}"
-        )
-
-
-def _section(title: str, body: str) -> str:
-    return f"{title}\n{body}\n\n" if body else ""
+    sections = [head]
+    if facts:
+        sections.append(f"ESTABLISHED FACTS\n{facts}\n\n")
+    if shown := "\n".join(log):
+        sections.append(f"SESSION LOG\n{shown}\n\n")
+    if briefing:
+        sections.append(f"ASSESSMENT\n{briefing}\n\n")
+    if shown := "\n".join(recent):
+        sections.append(f"RECENT RESULTS\n{shown}\n\n")
+    sections.append(f"STEP {step_number}/{max_steps}\n\n")
+    left = max_steps - step_number + 1
+    if left <= LOW_BUDGET:
+        sections.append(f"{low_budget_text(left, done_tool)}\n\n")
+    sections.append(how)
+    return "".join(sections)
 
 
 def opening_text(*, task: str, memory: str, recent: str, done_tool: str) -> str:
@@ -123,6 +122,7 @@ def json_instruction(done_tool: str) -> str:
     )
 
 
+@cache
 def native_instruction(done_tool: str) -> str:
     """How to answer with native tool calls."""
     return f"Act by calling tools. Call {done_tool} when the task is complete."

@@ -139,10 +139,11 @@ class Run:
             self.head_shown = head_text(memory=memory, task=self.task_shown, tools=tools)
         return self.head_shown
 
-    def recent_results(self) -> Sequence[str]:
+    def recent_results(self) -> tuple[str, ...]:
         """The newest results, for a text prompt: lines, or one text of a state that has its own."""
         if type(self.state).context_summary is not DefaultState.context_summary:
-            return (str(self.state.context_summary()),)
+            own = str(self.state.context_summary())
+            return (own,) if own else ()
         return recent_lines(self.recent)
 
     def add_usage(self, usage: Usage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from looplet.core.codec import JSON
 
@@ -16,6 +16,10 @@ SHOWN_TOOLS = 20
 REASONING_CHARS = 160
 SUMMARY_TOOL = "__compact_summary__"
 """The tool of an entry that sums up earlier steps."""
+
+
+Note: TypeAlias = tuple[int, str, str, str, Sequence[str], str]
+"""A step whose entry is not made yet: its number, tool, reasoning, theory, entities, recall key."""
 
 
 @dataclass(slots=True)
@@ -30,27 +34,6 @@ class LogEntry:
     findings: list[str] = field(default_factory=list)
     highlights: list[str] = field(default_factory=list)
     recall_key: str = ""
-
-
-class _Row(NamedTuple):
-    """An entry that nobody has asked for yet; it has no list of its own that could be added to."""
-
-    step: int
-    theory: str
-    tool: str
-    reasoning: str
-    entities_seen: Sequence[str]
-    findings: Sequence[str]
-    highlights: Sequence[str]
-    recall_key: str
-
-    def entry(self) -> LogEntry:
-        """What somebody who asks is given."""
-        step, theory, tool, reasoning, entities, findings, highlights, recall_key = self
-        return LogEntry(
-            step, theory, tool, reasoning, list(entities), list(findings), list(highlights),
-            recall_key,
-        )  # fmt: skip
 
 
 class SessionLog:
@@ -71,17 +54,15 @@ class SessionLog:
         highlights_label: str = "highlights",
     ) -> None:
         self._kept: list[Any] = []
-        """Entries, and in the place of some a row, of which one is made."""
+        """Entries, and in the place of some a note: a tuple of what one is made of."""
         self._asked = False
-        """Whether anybody has the list of entries, in which rows have no place."""
+        """Whether anybody has the list of entries, in which notes have no place."""
         self.current_theory = ""
         self.title = title
         self.highlights_label = highlights_label
         self._format_entity = entity_formatter or str
-        self._lines: deque[str] = deque(maxlen=SHOWN_ENTRIES - 1)
-        """The lines of the shown entries but the newest, which may still be added to."""
-        self._newest = ""
-        """The newest entry's line, once it was shown."""
+        self._lines: deque[str] = deque(maxlen=SHOWN_ENTRIES)
+        """The lines of the shown entries; the newest of these may still be added to."""
         self._older: Counter[str] = Counter()
         """Entries that are there and too old to be shown one by one, by tool."""
         self._dropped: Counter[str] = Counter()
@@ -95,8 +76,8 @@ class SessionLog:
         if not self._asked:
             self._asked = True
             for place, each in enumerate(self._kept):
-                if isinstance(each, _Row):
-                    self._kept[place] = each.entry()
+                if isinstance(each, tuple):
+                    self._kept[place] = _entry(*each)
         return self._kept
 
     @entries.setter
@@ -126,7 +107,7 @@ class SessionLog:
             list(highlights) if highlights else [],
             recall_key,
         )
-        self._add(entry)
+        self._add(entry, theory, self._line_of(entry))
         if tool == SUMMARY_TOOL:
             self._summary = entry
         return entry
@@ -141,20 +122,26 @@ class SessionLog:
                 recall_key=key,
             )  # fmt: skip
         else:
-            self._add(_Row(step, theory, tool, reasoning, seen, (), (), key))
+            note = (step, tool, reasoning, theory, seen, key)
+            self._add(note, theory, self._line(step, tool, reasoning, (), seen))
 
-    def _add(self, entry: LogEntry | _Row) -> None:
+    def _add(self, entry: LogEntry | Note, theory: str, line: str) -> None:
         kept = self._kept
-        if kept:
-            newest = kept[-1]
-            same = self._newest and isinstance(newest, _Row)  # an entry may have been added to
-            self._lines.append(self._newest if same else self._line(newest))
+        self._see_newest()
         kept.append(entry)
-        self._newest = ""
+        self._lines.append(line)
         if len(kept) > SHOWN_ENTRIES:
-            self._older[kept[-SHOWN_ENTRIES - 1].tool] += 1
-        if entry.theory:
-            self.current_theory = entry.theory
+            self._older[_tool_of(kept[-SHOWN_ENTRIES - 1])] += 1
+        if theory:
+            self.current_theory = theory
+
+    def _see_newest(self) -> None:
+        """Bring the line of the newest entry, which may have been added to, up to date."""
+        kept, lines = self._kept, self._lines
+        if len(lines) != min(len(kept), SHOWN_ENTRIES):
+            self._lines = deque(map(self._line_of, self.entries[-SHOWN_ENTRIES:]), SHOWN_ENTRIES)
+        elif kept and not isinstance(kept[-1], tuple):
+            lines[-1] = self._line_of(kept[-1])
 
     def compact(
         self,
@@ -175,10 +162,6 @@ class SessionLog:
         self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
         self._lines.clear()
         return True
-
-    def shown(self) -> Sequence[LogEntry | _Row]:
-        """The entries that a rendering shows one by one, to be read alone."""
-        return self._kept[-SHOWN_ENTRIES:]
 
     def left_out(self) -> tuple[dict[str, int], LogEntry | None]:
         """What compactions left of earlier steps: how many by which tool, and their summary."""
@@ -216,15 +199,17 @@ class SessionLog:
             lines.append(self._earlier())
         if self._summary is not None:
             lines.append(f"summary of earlier steps: {self._summary.reasoning}")
-        kept = self._kept
-        if kept:
-            if len(self._lines) != min(len(kept), SHOWN_ENTRIES) - 1:
-                earlier_shown = kept[-SHOWN_ENTRIES:-1]
-                self._lines = deque((self._line(each) for each in earlier_shown), SHOWN_ENTRIES - 1)
-            lines += self._lines
-            self._newest = self._line(kept[-1])
-            lines.append(self._newest)
+        self._see_newest()
+        lines += self._lines
         return lines if self._summary is None else list(filter(None, lines))
+
+    def facts(self) -> str:
+        """Findings of the newest entries, one a line; empty if there are none."""
+        found: list[str] = []
+        for entry in self._kept[-SHOWN_ENTRIES:]:
+            if not isinstance(entry, tuple) and entry.findings:
+                found += entry.findings
+        return "\n".join([f"- {finding}" for finding in dict.fromkeys(found)]) if found else ""
 
     def _earlier(self) -> str:
         """How many earlier steps there were by which tool; empty if a summary says it all."""
@@ -252,18 +237,35 @@ class SessionLog:
         names = LogEntry.__slots__
         return [{name: getattr(entry, name) for name in names} for entry in self.entries]
 
-    def _line(self, entry: LogEntry | _Row) -> str:
-        if entry.tool == SUMMARY_TOOL:  # shown above, whole
+    def _line_of(self, entry: LogEntry) -> str:
+        return self._line(
+            entry.step, entry.tool, entry.reasoning, entry.highlights, entry.entities_seen
+        )
+
+    def _line(
+        self, step: int, tool: str, reasoning: str, highlights: Sequence[str], seen: Sequence[str]
+    ) -> str:
+        if tool == SUMMARY_TOOL:  # shown above, whole
             return ""
-        text = f"S{entry.step} {entry.tool}"
-        if entry.reasoning:
-            text += f": {entry.reasoning[:REASONING_CHARS]}"
-        if entry.highlights:
-            text += f" ({self.highlights_label}: {'; '.join(entry.highlights)})"
-        if entry.entities_seen:
-            names = ", ".join(self._format_entity(name) for name in entry.entities_seen[:10])
-            text += f" [{names}]"
+        text = f"S{step} {tool}"
+        if reasoning:
+            text += f": {reasoning[:REASONING_CHARS]}"
+        if highlights:
+            text += f" ({self.highlights_label}: {'; '.join(highlights)})"
+        if seen:
+            text += f" [{', '.join(self._format_entity(name) for name in seen[:10])}]"
         return text
+
+
+def _entry(
+    step: int, tool: str, reasoning: str, theory: str, seen: Sequence[str], key: str
+) -> LogEntry:
+    """The entry that a note is of."""
+    return LogEntry(step, theory, tool, reasoning, list(seen), recall_key=key)
+
+
+def _tool_of(entry: LogEntry | Note) -> str:
+    return entry[1] if isinstance(entry, tuple) else entry.tool
 
 
 def _count_of(pair: tuple[str, int]) -> int:
@@ -272,8 +274,4 @@ def _count_of(pair: tuple[str, int]) -> int:
 
 def facts_of(log: SessionLog) -> str:
     """Findings of the newest entries, one a line; empty if there are none."""
-    found: list[str] = []
-    for entry in log.shown():
-        if entry.findings:
-            found += entry.findings
-    return "\n".join([f"- {finding}" for finding in dict.fromkeys(found)]) if found else ""
+    return log.facts()

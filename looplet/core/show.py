@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import fast_encoder, to_jsonable
@@ -98,7 +98,7 @@ def recent_text(lines: Iterable[str]) -> str:
     return "\n".join(recent_lines(lines))
 
 
-def recent_lines(lines: Iterable[str]) -> Sequence[str]:
+def recent_lines(lines: Iterable[str]) -> tuple[str, ...]:
     """The same, line by line."""
     told = tuple(lines)
     if sum(map(len, told)) + len(told) <= RECENT_CHARS:
