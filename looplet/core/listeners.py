@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 from looplet.core.validation import suggest_similar
@@ -84,6 +85,16 @@ def bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:
     Warns about a hook without any. Raises ``TypeError`` for an ``async def`` method under the
     sync loop, naming hook and method.
     """
+    return _bind(hooks, asynchronous=asynchronous) if hooks else _nobody()
+
+
+@cache
+def _nobody() -> Listeners:
+    """What every run without hooks has; runs may be short and many."""
+    return _bind((), asynchronous=False)
+
+
+def _bind(hooks: Iterable[Any], *, asynchronous: bool) -> Listeners:
     slots: dict[str, list[Bound]] = {slot: [] for slot in METHODS}
     slots.update(before_tool=[], after_tool=[])
     for hook in hooks:

@@ -205,7 +205,7 @@ class Run:
 
     def let_go(self) -> None:
         """Drop what only a further step would need, at the end of the run."""
-        self.log, self.history = SessionLog(), None
+        del self.log, self.history
 
 
 def backend_for(run: Run, purpose: str) -> Any:

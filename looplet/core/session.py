@@ -63,9 +63,9 @@ class SessionLog:
         self._format_entity = entity_formatter or str
         self._lines: deque[str] = deque(maxlen=SHOWN_ENTRIES)
         """The lines of the shown entries; the newest of these may still be added to."""
-        self._older: Counter[str] = Counter()
+        self._older: dict[str, int] = {}
         """Entries that are there and too old to be shown one by one, by tool."""
-        self._dropped: Counter[str] = Counter()
+        self._dropped: dict[str, int] = {}
         """Entries that a compaction left out, by tool."""
         self._summary: LogEntry | None = None
         """What a compaction wrote of the earlier steps; shown whole."""
@@ -131,7 +131,8 @@ class SessionLog:
         kept.append(entry)
         self._lines.append(line)
         if len(kept) > SHOWN_ENTRIES:
-            self._older[_tool_of(kept[-SHOWN_ENTRIES - 1])] += 1
+            aged = _tool_of(kept[-SHOWN_ENTRIES - 1])
+            self._older[aged] = self._older.get(aged, 0) + 1
         if theory:
             self.current_theory = theory
 
@@ -158,7 +159,8 @@ class SessionLog:
             return False
         self.entries = kept + self.entries[len(old) :]
         preserved = {id(entry) for entry in kept}
-        self._dropped.update(entry.tool for entry in old if id(entry) not in preserved)
+        left_out = Counter(entry.tool for entry in old if id(entry) not in preserved)
+        self._dropped = Counter(self._dropped) + left_out
         self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
         self._lines.clear()
         return True
@@ -180,7 +182,7 @@ class SessionLog:
         self._lines.clear()
         self.current_theory = theory
         self._older = Counter(entry.tool for entry in self.entries[:-SHOWN_ENTRIES])
-        self._dropped = Counter(dropped or {})
+        self._dropped = dict(dropped or {})
         self._summary = summary
 
     def render(self) -> str:
@@ -213,7 +215,7 @@ class SessionLog:
 
     def _earlier(self) -> str:
         """How many earlier steps there were by which tool; empty if a summary says it all."""
-        counts = self._older + self._dropped if self._dropped else self._older
+        counts = Counter(self._older) + Counter(self._dropped) if self._dropped else self._older
         if len(counts) == 1 and self._summary is None:
             ((tool, count),) = counts.items()
             return f"earlier: {tool} x{count}"
