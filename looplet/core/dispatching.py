@@ -227,8 +227,7 @@ def _turn_ends_here(run: Run) -> bool:
 
 
 def _dispatch(run: Run, calls: Sequence[ToolCall]) -> Phase[list[ToolResult]]:
-    first = run.next_number
-    contexts = [_context_for(run, call, first + offset) for offset, call in enumerate(calls)]
+    contexts = [_context_for(run, call, ahead) for ahead, call in enumerate(calls)]
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
     except INTERRUPTS as interrupt:
@@ -247,14 +246,21 @@ def _record_interrupted(run: Run, calls: Sequence[ToolCall], interrupt: BaseExce
         record_step(run, call, refused(call, error), [])
 
 
-def _context_for(run: Run, call: ToolCall, number: int) -> ToolContext:
-    """What the tool may know; counts the query, unless the tool is free."""
+def _context_for(run: Run, call: ToolCall, ahead: int) -> ToolContext:
+    """What the tool may know; counts the query, unless the tool is free.
+
+    ``ahead`` calls that are run with this one become steps before it.
+    """
     spec = spec_of(run, call)
     if spec is None or not spec.free:
         run.state.queries_used += 1
+    plain = spec is not None and not spec.wants_ctx
+    if plain and not run.listeners.around_tool:
+        return run.plain_context
+    number = run.next_number + ahead
     around = _around(run, call, number) if run.listeners.around_tool else None
-    if spec is not None and not spec.wants_ctx:
-        return run.plain_context if around is None else replace(run.plain_context, around=around)
+    if plain:
+        return replace(run.plain_context, around=around)
     from looplet.core.scoped import scoped  # loaded by the first tool that wants a context
 
     tell = tell_now(run)

@@ -49,7 +49,9 @@ def do(run: Run, effect: Effect) -> Any:
 async def do_async(run: Run, effect: Effect) -> Any:
     """Do the same inside an event loop, which nothing plain holds up."""
     if isinstance(effect, AskModel) and is_async(effect.backend):
-        return await _await_backend(effect)
+        backend = effect.backend
+        reply = await getattr(backend, effect.method)(effect.prompt, **effect.keywords)
+        return _reply(backend, reply)
     if isinstance(effect, RunTools):
         dispatch = getattr(run.tools, "adispatch", None)
         if dispatch is not None and len(effect.calls) == 1:
@@ -115,12 +117,6 @@ async def _call_in_thread(effect: AskModel) -> ModelReply:
         return await _in_thread(_call_backend, relayed)
     finally:
         relay.over = True
-
-
-async def _await_backend(effect: AskModel) -> ModelReply:
-    backend = effect.backend
-    reply = await getattr(backend, effect.method)(effect.prompt, **effect.keywords)
-    return _reply(backend, reply)
 
 
 def _reply(backend: Any, reply: Any) -> ModelReply:

@@ -216,11 +216,11 @@ def summarize_args(args: dict[str, Any]) -> str:
     >>> summarize_args({"fruit": "apple", "n": 3})
     'fruit=apple, n=3'
     """
-    shown = [
-        f"{key}={plain_text(value)[:ARGUMENT_CHARS]}"
-        for key, value in args.items()
-        if str(key)[:2] != "__" or not is_dunder(key)
-    ]
+    shown = []
+    for key, value in args.items():
+        if str(key)[:2] != "__" or not is_dunder(key):
+            text = value if type(value) is str else plain_text(value)
+            shown.append(f"{key}={text[:ARGUMENT_CHARS]}")
     return ", ".join(shown)
 
 
