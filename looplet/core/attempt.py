@@ -84,7 +84,8 @@ class Attempt:
 
     def result(self) -> ToolResult:
         """The outcome as a record; the caller's context hears the warnings too."""
-        self._heard.extend(self.warnings)
+        if self.warnings:
+            self._heard.extend(self.warnings)
         return ToolResult(
             self.call.tool,
             summarize_args(self.call.args),

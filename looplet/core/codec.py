@@ -180,7 +180,9 @@ def _encode_dict(value: dict[object, object]) -> JSON:
         if type(key) is not str or key == TAG:
             pairs = [[_encode(key), _encode(item)] for key, item in value.items()]
             return _tagged("dict", pairs)
-        out[key] = item if type(item) in _PLAIN else _encode(item)
+        kind = type(item)
+        plain = kind in _PLAIN or (kind is int and item.bit_length() <= _LONGEST_INT)  # type: ignore[attr-defined]
+        out[key] = item if plain else _encode(item)
     return out
 
 

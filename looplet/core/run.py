@@ -251,8 +251,10 @@ def call_keywords(run: Run, backend: Any, request: ModelRequest, purpose: str) -
         wanted["cancel_token"] = config.cancel_token
     known = run.names_of
     if known is not None and known[0] is backend and known[1] == request.method:
-        names = known[2]
-        return {name: value for name, value in wanted.items() if name in names}
+        for name in tuple(wanted):
+            if name not in known[2]:
+                del wanted[name]
+        return wanted
     return _ask_for(run, backend, request.method, wanted)
 
 

@@ -127,7 +127,8 @@ class SessionLog:
 
     def _add(self, entry: LogEntry | Note, theory: str, line: str) -> None:
         kept = self._kept
-        self._see_newest()
+        if kept and not isinstance(kept[-1], tuple):
+            self._see_newest()
         kept.append(entry)
         self._lines.append(line)
         if len(kept) > SHOWN_ENTRIES:
@@ -138,11 +139,11 @@ class SessionLog:
 
     def _see_newest(self) -> None:
         """Bring the line of the newest entry, which may have been added to, up to date."""
-        kept, lines = self._kept, self._lines
-        if len(lines) != min(len(kept), SHOWN_ENTRIES):
-            self._lines = deque(map(self._line_of, self.entries[-SHOWN_ENTRIES:]), SHOWN_ENTRIES)
-        elif kept and not isinstance(kept[-1], tuple):
-            lines[-1] = self._line_of(kept[-1])
+        shown = self.entries[-SHOWN_ENTRIES:]
+        if len(self._lines) != len(shown):
+            self._lines = deque(map(self._line_of, shown), SHOWN_ENTRIES)
+        else:
+            self._lines[-1] = self._line_of(shown[-1])
 
     def compact(
         self,
@@ -201,8 +202,10 @@ class SessionLog:
             lines.append(self._earlier())
         if self._summary is not None:
             lines.append(f"summary of earlier steps: {self._summary.reasoning}")
-        self._see_newest()
-        lines += self._lines
+        if self._kept:
+            if not isinstance(self._kept[-1], tuple):
+                self._see_newest()
+            lines += self._lines
         return lines if self._summary is None else list(filter(None, lines))
 
     def facts(self) -> str:

@@ -153,3 +153,12 @@ def test_steps_of_one_turn_have_lines_of_their_own():
     for step in (2, 3):
         log.note(step, "stock", "", "", (), "")
     assert log.render().splitlines()[1:] == ["S1 price: reason 1", "S2 stock", "S3 stock"]
+
+
+def test_entries_that_somebody_took_out_are_not_shown():
+    log = noted(3, SessionLog())
+    log.render()
+    log.entries.clear()
+    assert log.render() == ""
+    log.note(4, "stock", "", "", (), "")
+    assert log.render() == "SESSION LOG\nS4 stock"
