@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from looplet.core.persist import ResultFiles
 
+    Around = Callable[[], AbstractContextManager[None]]
+
 Turn = Generator[Effect, Any, None]
 Ran = tuple[ToolCall, ToolResult]
 """A call and what came of it."""
@@ -227,7 +229,9 @@ def _turn_ends_here(run: Run) -> bool:
 
 
 def _dispatch(run: Run, calls: Sequence[ToolCall]) -> Phase[list[ToolResult]]:
-    contexts = [_context_for(run, call, ahead) for ahead, call in enumerate(calls)]
+    contexts: list[ToolContext | None] = []
+    for call in calls:
+        contexts.append(_context_for(run, call, len(contexts)))
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
     except INTERRUPTS as interrupt:
@@ -261,6 +265,10 @@ def _context_for(run: Run, call: ToolCall, ahead: int) -> ToolContext:
     around = _around(run, call, number) if run.listeners.around_tool else None
     if plain:
         return replace(run.plain_context, around=around)
+    return _full_context(run, call, number, around)
+
+
+def _full_context(run: Run, call: ToolCall, number: int, around: Around | None) -> ToolContext:
     from looplet.core.scoped import scoped  # loaded by the first tool that wants a context
 
     tell = tell_now(run)
@@ -276,7 +284,7 @@ def _context_for(run: Run, call: ToolCall, ahead: int) -> ToolContext:
     )
 
 
-def _around(run: Run, call: ToolCall, number: int) -> Callable[[], AbstractContextManager[None]]:
+def _around(run: Run, call: ToolCall, number: int) -> Around:
     from looplet.core.around import around_tool  # loaded by the first run with such a hook
 
     return partial(around_tool, run.listeners.around_tool, call, number)
