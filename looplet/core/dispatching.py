@@ -175,7 +175,7 @@ def _run_batch(
     left = [*batch[len(calls) :], *left]
     waiting = [place for place, result in enumerate(results) if result is None]
     if waiting:
-        done = yield from _dispatch(run, [calls[place] for place in waiting])
+        done = yield from _dispatch(run, [calls[place] for place in waiting], waiting)
         for place, result in zip(waiting, done, strict=True):
             results[place] = result
     ran = [(call, result) for call, result in zip(calls, results) if result is not None]  # noqa: B905 - filled together
@@ -228,10 +228,13 @@ def _turn_ends_here(run: Run) -> bool:
     return run.stop_reason is not None or run.cancelled or run.state.budget_remaining <= 1
 
 
-def _dispatch(run: Run, calls: Sequence[ToolCall]) -> Phase[list[ToolResult]]:
+def _dispatch(
+    run: Run, calls: Sequence[ToolCall], ahead: Sequence[int] = (0,)
+) -> Phase[list[ToolResult]]:
+    """Run calls; ``ahead`` of each is how many of the batch become steps before it."""
     contexts: list[ToolContext | None] = []
-    for call in calls:
-        contexts.append(_context_for(run, call, len(contexts)))
+    for call, before in zip(calls, ahead, strict=True):
+        contexts.append(_context_for(run, call, before))
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
     except INTERRUPTS as interrupt:

@@ -131,7 +131,7 @@ def refilled(value):
 def sorted_keys(value):
     """The value with its dicts filled in one order."""
     if isinstance(value, dict):
-        return {key: sorted_keys(value[key]) for key in sorted(value, key=repr)}
+        return {key: sorted_keys(value[key]) for key in sorted(value, key=exact)}
     if isinstance(value, list | tuple):
         return type(value)(map(sorted_keys, value))
     return value

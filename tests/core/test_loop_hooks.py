@@ -541,3 +541,31 @@ def test_hooks_of_the_configuration_come_after_those_given(drive):
     llm, tools = drive.text([call("done")]), tools_from([price], include_done=True)
     drive(llm, tools=tools, hooks=[Hears("given")], config=config)
     assert heard == ["given", "config"]
+
+
+def test_a_tool_beside_a_refused_call_is_told_its_own_step(drive):
+    told = {}
+
+    @tool(concurrent_safe=True)
+    def look(fruit: str) -> str:
+        """Look at a fruit."""
+        return fruit
+
+    class Around:
+        def around_tool(self, tool_call, step_num):
+            told[tool_call.args["fruit"]] = step_num
+            return nullcontext()
+
+        def pre_dispatch(self, state, session_log, tool_call, step_num):
+            if tool_call.args.get("fruit") == "kiwi":
+                return ToolResult("look", "", "no kiwis")
+            return None
+
+    calls = [{"tool": "look", "args": {"fruit": each}} for each in ("pear", "kiwi", "fig")]
+    llm = drive.text([json.dumps({"tools": calls}), call("done")])
+    config = LoopConfig(concurrent_dispatch=True)
+    tools = tools_from([look], include_done=True)
+    ran = drive(llm, tools=tools, hooks=[Around()], config=config)
+    steps = {step.tool_call.args.get("fruit"): step.number for step in ran.steps[:3]}
+    assert steps == {"pear": 1, "kiwi": 2, "fig": 3}
+    assert told == {"pear": 1, "fig": 3}
