@@ -229,6 +229,21 @@ def test_secrets_that_overlap_leave_nothing_of_either():
     assert redactor.text("xabcdefghijklmnx") == "x[REDACTED:two]x"
 
 
+def test_a_secret_that_overlaps_itself_leaves_nothing():
+    redactor = Redactor(secrets={"door": "ababab"}, defaults=False)
+    assert redactor.text("xababababx") == "x[REDACTED:door]x"
+
+
+def test_a_secret_that_is_the_encoding_of_another_has_a_placeholder_of_its_own():
+    redactor = Redactor(secrets={"door": "open sesame", "gate": "open%20sesame"})
+    assert redactor.text("open sesame open%20sesame") == "[REDACTED:door] [REDACTED:gate]"
+
+
+def test_no_number_makes_a_placeholder_that_contains_a_secret():
+    redactor = Redactor(secrets=["secret-1", "open-sesame"])
+    assert redactor.text("open-sesame secret-1") == "[REDACTED:secret-2] [REDACTED:secret-3]"
+
+
 def test_what_a_replacement_sets_free_is_replaced_too():
     redactor = Redactor(secrets={"door": "sesame99", "odd": "]password"})
     assert redactor.text(f"sesame99{SK}") == "[REDACTED:door][REDACTED:sk-1]"
@@ -351,6 +366,12 @@ def test_redact_strings_keeps_what_the_codec_needs():
     assert from_jsonable(redacted) == {
         "A": {1: (b"#", "#")}, "B": [date(2024, 5, 1), float("inf"), 1 << 20_000],
     }  # fmt: skip
+
+
+def test_redact_strings_leaves_dates_and_numbers_that_the_codec_made_texts():
+    value = [date(2024, 5, 1), float("inf"), 1 << 20_000]
+    redacted = redact_strings(to_jsonable(value), lambda text: "#")
+    assert from_jsonable(redacted) == value
 
 
 def test_keys_that_become_equal_are_all_kept():
