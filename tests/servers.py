@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import threading
@@ -112,12 +113,12 @@ def usual_answer(body):
 class ChatServer:
     """``answer(body)`` makes each answer; ``bodies`` and ``headers`` hold what was asked.
 
-    A reply is sent as a stream where one was asked for. ``hung_up`` is set when a client leaves
-    before a stream is at its end.
+    A reply is sent as a stream where one was asked for. ``connections`` counts those that were
+    made. ``hung_up`` is set when a client leaves before a stream is at its end.
     """
 
     def __init__(self):
-        self.bodies, self.headers = [], []
+        self.bodies, self.headers, self.connections = [], [], 0
         self.hung_up = threading.Event()
         self.answer = usual_answer
         handler = type("Handler", (_Handler,), {"chat": self})
@@ -133,6 +134,10 @@ class ChatServer:
     @property
     def url(self):
         return f"{self.root}/v1"
+
+    @property
+    def chat(self):
+        return f"{self.url}/chat/completions"
 
     def says(self, *answers):
         """Give these answers in turn, the last one for ever."""
@@ -151,11 +156,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle(self):
+        self.chat.connections += 1
         with contextlib.suppress(ConnectionError):  # the client did not wait
             super().handle()
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers["content-encoding"] == "gzip":
+            raw = gzip.decompress(raw)
+        body = json.loads(raw)
         self.chat.bodies.append(body)
         self.chat.headers.append(self.headers)
         answer = self.chat.answer({**body, "path": self.path})

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any, TypeAlias
 
 from looplet.errors import RedactionError
@@ -101,10 +102,29 @@ class Redactor:
             )
         return cls(secrets=given)
 
+    def also(self, secrets: Mapping[str, str]) -> Redactor:
+        """Make one that hides these, too, by their names, where a placeholder can hide them.
+
+        Both hand out the same placeholders. For secrets that are found on the way.
+        """
+        return copy(self)._apart(secrets)  # noqa: SLF001 - of its own class
+
     @property
     def active(self) -> bool:
         """Whether there is anything that it could replace."""
         return bool(self._forms or self._shapes or self._function)
+
+    def hides(self, text: str) -> bool:
+        """Whether a text is, all of it, known for a secret; no number is given to it.
+
+        >>> Redactor(secrets=["sesame99"]).hides("sesame99")
+        True
+        """
+        whole = (0, len(text))
+        spans = [*self._literals(text)]
+        for shape in self._shapes_in(text):
+            spans.extend(shape.spans(text))
+        return any((span.start, span.end) == whole for span in spans)
 
     def text(self, text: str) -> str:
         """The text without secrets; once redacted, it stays as it is."""
@@ -130,6 +150,14 @@ class Redactor:
 
     def __repr__(self) -> str:
         return f"<Redactor, {len(set(self._forms.values()))} secrets, {len(self._shapes)} shapes>"
+
+    def _apart(self, secrets: Mapping[str, str]) -> Redactor:
+        self._forms = dict(self._forms)
+        self._remembered, self._characters = OrderedDict(), 0
+        with self._lock:
+            for name, secret in secrets.items():
+                self._add_found(secret, name)
+        return self
 
     def _redacted(self, pieces: list[str]) -> list[str]:
         """Replace until there is nothing left: a replacement can set free what stood beside it."""
@@ -193,9 +221,9 @@ class Redactor:
 
     def _add(self, secret: str, name: str | None) -> None:
         """Look for a secret. Raises ``RedactionError`` if no placeholder can hide it."""
-        if secret in self._placeholders:
+        if self._forms.get(secret) == secret:
             return
-        placeholder = self._free(name) if name else ""
+        placeholder = self._placeholders.get(secret) or (self._free(name) if name else "")
         forms = dict.fromkeys(forms_of(secret))
         shown = (placeholder, *self._taken, *(f"{START}{kind}-" for kind in self._kinds))
         if any(form in each for form in forms for each in shown):
@@ -208,12 +236,12 @@ class Redactor:
         for form in forms:
             self._forms.setdefault(form, secret)
         self._forms[secret] = secret
-        if name:
+        if placeholder:
             self._placeholders[secret] = placeholder
             self._taken.add(placeholder)
 
     def _add_found(self, secret: str, name: str) -> None:
-        """Look for what an environment variable holds, if it is not part of what is shown."""
+        """Look for what was found rather than given, if it is not part of what is shown."""
         for each in (name, None):
             with suppress(RedactionError):
                 self._add(secret, each)
