@@ -440,6 +440,24 @@ def test_of_takes_what_users_give(monkeypatch):
         Redactor.of(7)
 
 
+def test_one_that_hides_more_hands_out_the_same_placeholders():
+    redactor = Redactor(secrets={"door": "sesame99"})
+    assert redactor.text(SK) == "[REDACTED:sk-1]"
+    other = redactor.also({"gate": "open-it-now", "door": "third-one", "shown": "REDACTED"})
+    assert other.text(f"{SK} {SK_2} sesame99 open-it-now third-one REDACTED") == (
+        "[REDACTED:sk-1] [REDACTED:sk-2] [REDACTED:door] [REDACTED:gate] [REDACTED:door-2] REDACTED"
+    )
+    assert redactor.text(f"{SK_2} open-it-now") == "[REDACTED:sk-2] open-it-now"
+    assert redactor.also({"gate": "open-it-now"}).text("open-it-now") == "[REDACTED:gate]"
+
+
+def test_what_one_would_hide_is_told_without_a_number_for_it():
+    redactor = Redactor(secrets={"door": "sesame99"}, patterns=["[0-9]{16}"])
+    assert [redactor.hides(text) for text in ("sesame99", SK, "4111111111111111")] == [True] * 3
+    assert [redactor.hides(text) for text in ("sesame", f"a {SK}", "", "x")] == [False] * 4
+    assert redactor.text(SK_2) == "[REDACTED:sk-1]"
+
+
 def test_one_that_does_nothing_says_so_and_gives_what_it_got():
     nothing, value = Redactor.of(False), {"a": [SK]}
     assert not nothing.active

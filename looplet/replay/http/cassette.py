@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from looplet.errors import CassetteError
 from looplet.redaction import Redactor
@@ -18,6 +21,9 @@ from looplet.replay.http.files import Recorded, hash_of, read, sealed_text, writ
 from looplet.replay.http.interactions import Asked, Censor
 from looplet.replay.http.tape import Policy, Tape
 from looplet.replay.persister import write_whole
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 HttpRecordMode = Literal["none", "once", "new_episodes", "all", "rewrite"]
 """Replay only; record if there is no cassette, else replay; replay and record what is new; record
@@ -67,7 +73,50 @@ class HttpCassette:
         return len(self._tape.old) + self.recorded
 
 
-@contextmanager
+class CassetteBlock(AbstractContextManager[HttpCassette]):
+    """What ``use_cassette`` gives: to be entered, or put before a function, async ones too."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[HttpCassette]]) -> None:
+        self._make = make
+        self._entered: list[AbstractContextManager[HttpCassette]] = []
+
+    def __enter__(self) -> HttpCassette:
+        """Open the cassette."""
+        block = self._make()
+        cassette = block.__enter__()
+        self._entered.append(block)
+        return cassette
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Close it: write what was recorded, if the block has ended well."""
+        return self._entered.pop().__exit__(kind, error, traceback)
+
+    def __call__(self, function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+        """Open the cassette around each call of a function, and of an async one's whole run."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise CassetteError(
+                f"{function.__name__} is a generator: open the cassette inside it, by a with block"
+            )
+
+        @wraps(function)
+        def called(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+            with self._make():
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        async def awaited(*args: _Given.args, **kwargs: _Given.kwargs) -> Any:
+            with self._make():
+                return await cast("Awaitable[Any]", function(*args, **kwargs))
+
+        made: Any = awaited if inspect.iscoroutinefunction(function) else called
+        return cast("Callable[_Given, _Result]", made)
+
+
 def use_cassette(
     path: str | os.PathLike[str],
     *,
@@ -76,7 +125,7 @@ def use_cassette(
     allow_playback_repeats: bool = False,
     keep_headers: Iterable[str] = (),
     block_network: bool = True,
-) -> Iterator[HttpCassette]:
+) -> CassetteBlock:
     """Record HTTP requests of any client vcrpy knows into a file, or replay them from it.
 
     Requests are matched by method, scheme, host, port, path, parameters and body, where JSON is
@@ -93,10 +142,19 @@ def use_cassette(
     is open in this process. A block that fails leaves the cassette as it was, and what it has
     recorded in a file beside it, named ``.partial``.
     """
-    place = Path(path)
-    redactor = Redactor.of(redact)
-    censor = Censor(redactor, keep_headers=keep_headers)
-    tape, content_hash = _opened(place, record_mode, censor, repeats=allow_playback_repeats)
+
+    def make() -> AbstractContextManager[HttpCassette]:
+        censor = Censor(Redactor.of(redact), keep_headers=keep_headers)
+        tape, content_hash = _opened(
+            Path(path), record_mode, censor, repeats=allow_playback_repeats
+        )
+        return _used(tape, content_hash, block_network=block_network)
+
+    return CassetteBlock(make)
+
+
+@contextmanager
+def _used(tape: Tape, content_hash: str | None, *, block_network: bool) -> Iterator[HttpCassette]:
     cassette = HttpCassette(tape, content_hash=content_hash)
     try:
         with captured(tape, block_network=block_network):

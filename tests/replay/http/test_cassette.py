@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -12,6 +13,7 @@ import httpx2
 import openai
 import pytest
 
+from looplet.errors import CassetteError
 from looplet.replay import Divergence
 from looplet.replay.http import HttpCassette, use_cassette
 from tests.replay.http.clients import CLIENTS, KEY, MESSAGES, in_thread, post, record, text_of
@@ -266,3 +268,28 @@ def test_the_cassette_tells_of_itself(server, path):
         assert cassette.path == path
         assert len(cassette.content_hash) == 64
         assert cassette.divergence is None
+
+
+def test_a_cassette_is_put_before_functions_async_ones_too(server, path):
+    @use_cassette(path, record_mode="once")
+    def ask():
+        """Ask."""
+        return post(server.chat, {"n": 1}).json
+
+    @use_cassette(path)
+    async def ask_async():
+        async with httpx2.AsyncClient() as client:
+            return (await client.post(server.chat, json={"n": 1})).json()
+
+    recorded = ask()
+    assert ask() == asyncio.run(ask_async()) == asyncio.run(ask_async()) == recorded
+    assert (ask.__name__, ask.__doc__) == ("ask", "Ask.")
+    assert len(server.bodies) == 1
+
+
+def test_a_generator_is_refused_since_it_would_run_outside(path):
+    def ask():
+        yield
+
+    with pytest.raises(CassetteError, match="ask is a generator"):
+        use_cassette(path)(ask)
