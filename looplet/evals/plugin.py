@@ -1,4 +1,4 @@
-"""The pytest plugin. Imports nothing heavy until an eval is collected.
+"""The pytest plugin. Imports nothing heavy until an eval is collected or a cassette is used.
 
 ``pytest evals/ --looplet-store DIR`` puts every eval to every stored trajectory. Evals are the
 functions of ``eval_*.py`` files that are marked with ``eval_mark`` or named ``eval_*``, and the
@@ -7,23 +7,36 @@ marked functions of ordinary test files.
 Without ``--looplet-store`` evals are left alone: a project's ``pytest`` runs its tests as before.
 Only an eval file that is named on the command line is refused then, as a usage error; and where
 nothing at all was collected, one line says how many eval files there were.
+
+A test that asks for ``looplet_cassette``, or is marked with it, gets a cassette of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from looplet.replay import Cassette
 
 MARKED = "__looplet_eval__"
 """The attribute that ``looplet.evals.marks`` puts on an eval; not imported, to stay light."""
 PATTERN = "eval_*.py"
 OWN = "looplet.evals."
 """Where ``eval_mark`` and its kind come from, which are named like evals and are none."""
+CASSETTE = "looplet_cassette"
+CASSETTE_MARK = (
+    "looplet_cassette(path=None, *, record_mode, tools, redact, metadata): record the test's model "
+    "calls, or replay them; path is from cassettes/<module>/ beside the test, "
+    "<class>.<test>.yaml there without one"
+)
 NO_STORE = "it holds evals, which need trajectories to score: add --looplet-store DIR"
 
 _LEFT_ALONE = pytest.StashKey[set[Path]]()
@@ -32,7 +45,7 @@ _REFUSED = pytest.StashKey[str]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options, all of which begin with ``--looplet-``."""
-    group = parser.getgroup("looplet", "evals of agent trajectories")
+    group = parser.getgroup("looplet", "evals and cassettes of agents")
     group.addoption(
         "--looplet-store",
         metavar="DIR",
@@ -55,10 +68,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="do not append the scores to the store",
     )
+    group.addoption(
+        "--looplet-record",
+        choices=["none", "once", "new_episodes", "all", "rewrite"],
+        help="record mode of every test's cassette "
+        "(default: the test's own, else none where the environment variable CI is set, else once)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the part that scores, if there is a store to be scored."""
+    """Name the mark; load the part that scores, if there is a store to be scored."""
+    config.addinivalue_line("markers", CASSETTE_MARK)
     store = config.getoption("looplet_store")
     if store is None:
         if config.getoption("looplet_gate"):
@@ -71,6 +91,36 @@ def pytest_configure(config: pytest.Config) -> None:
     from looplet.evals.scoring import Scoring
 
     config.pluginmanager.register(Scoring(config), "looplet-scoring")
+
+
+@pytest.fixture(scope="session")
+def looplet_cassette_config() -> Mapping[str, Any]:
+    """Options for the cassettes of all tests: override this in ``conftest.py``.
+
+    They are those of the mark: ``record_mode``, ``tools``, ``redact``, ``metadata``.
+    """
+    return {}
+
+
+@pytest.fixture
+def looplet_cassette(
+    request: pytest.FixtureRequest, looplet_cassette_config: Mapping[str, Any]
+) -> Iterator[Cassette]:
+    """The test's cassette, as ``looplet.replay.use_cassette`` gives it."""
+    __tracebackhide__ = True
+    from looplet.evals.cassettes import open_cassette
+
+    opened = open_cassette(request.node, looplet_cassette_config)
+    yield opened.cassette
+    opened.break_off()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a marked test have its cassette without asking for it."""
+    if isinstance(item, pytest.Function) and item.get_closest_marker(CASSETTE):
+        # A list of its own: the tests of other parameters share the one that is there.
+        item.fixturenames = [*dict.fromkeys((CASSETTE, *item.fixturenames))]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,11 +169,27 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Say that eval files were left alone, where a run found nothing else."""
+    """Say what recordings no test played, and that eval files were left alone."""
+    lines = _unplayed(terminalreporter)
+    if lines:
+        terminalreporter.section("cassettes")
+    for line in lines:
+        terminalreporter.write_line(line)
     files = config.stash.get(_LEFT_ALONE, None)
     if files and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         count = f"{len(files)} eval file" + ("s" if len(files) > 1 else "")
         terminalreporter.write_line(f"looplet: {count} left alone; add --looplet-store DIR")
+
+
+def _unplayed(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    """One line a cassette, of what the tests' last reports brought, from workers too."""
+    found: dict[str, dict[str, None]] = {}
+    for report in chain(*terminalreporter.stats.values()):
+        told = getattr(report, "looplet_unplayed", None)
+        if told:
+            path, text = told
+            found.setdefault(path, {})[text] = None
+    return [f"{path}: {'; '.join(texts)}" for path, texts in found.items()]
 
 
 def _leave_alone(

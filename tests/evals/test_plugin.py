@@ -395,7 +395,10 @@ def test_the_plugin_can_be_switched_off(project):
     project.runpytest_inprocess("-p", "no:looplet").assert_outcomes(passed=1)
 
 
-HEAVY = ("pyarrow", "scipy", "pandas", "numpy", "looplet.trajectory", "looplet.evals.scoring")
+HEAVY = (
+    *("pyarrow", "scipy", "pandas", "numpy", "vcr", "yaml"),
+    *("looplet.trajectory", "looplet.replay", "looplet.evals.scoring", "looplet.evals.cassettes"),
+)
 
 
 @pytest.mark.parametrize("with_evals", [True, False])
@@ -418,7 +421,7 @@ def test_nothing_heavy_is_loaded_in_a_project_that_scores_nothing(pytester, with
 
 def test_options_are_in_one_group_and_begin_alike(pytester):
     text = pytester.runpytest_inprocess("--help").stdout.str()
-    group = text.split("evals of agent trajectories:\n", 1)[1].split("\n\n", 1)[0]
+    group = text.split("evals and cassettes of agents:\n", 1)[1].split("\n\n", 1)[0]
     options = [line.split()[0] for line in group.splitlines() if line.startswith("  --")]
-    assert len(options) == 4
+    assert len(options) == 5
     assert all(option.startswith("--looplet-") for option in options)
