@@ -65,6 +65,7 @@ def ask(run: Run) -> Phase[ParsedReply | Failure | None]:
             return None
     else:
         briefing = take_pending(run, "", [])
+    run.briefing = briefing
     request = yield from build_request(run, briefing)
     while is_too_long(run, request) and (yield from recover(run)):
         request = yield from rebuild_request(run, request, briefing)

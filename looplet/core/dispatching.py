@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.consult import Phase, hear_progress, tell_now
+from looplet.core.consult import Phase, consult, hear_progress, tell_now
 from looplet.core.conversation import Message, MessageRole
 from looplet.core.effects import Effect, RunTools, Save
 from looplet.core.failures import INTERRUPTS
@@ -199,7 +199,7 @@ def record_calls(
         if run.result_files is not None:
             yield from _persist(run.result_files, call, final, run.next_number)
         step = record_step(run, call, final, entities)
-        if run.keeper is None:
+        if run.keeper is None and not run.listeners.on_step:
             yield step
         else:
             yield from give(run, step)
@@ -217,10 +217,16 @@ def _persist(files: ResultFiles, call: ToolCall, result: ToolResult, number: int
 
 
 def give(run: Run, step: Step) -> Turn:
-    """Hand out a step, after it was saved if the run is kept."""
+    """Hand out a step, after hooks were told of it, and it was saved if the run is kept."""
+    yield from _tell_step(run, step)
     if run.keeper is not None:
         yield Save(partial(run.keeper.save, run))
     yield step
+
+
+def _tell_step(run: Run, step: Step) -> Phase[None]:
+    for bound in run.listeners.on_step:
+        yield from consult(run, bound, "on_step", run.state, run.log, step, run.briefing)
 
 
 def _turn_ends_here(run: Run) -> bool:
@@ -238,19 +244,24 @@ def _dispatch(
     try:
         results: list[ToolResult] = yield RunTools(calls, contexts)
     except INTERRUPTS as interrupt:
-        _record_interrupted(run, calls, interrupt)
-        raise
+        try:
+            yield from _record_interrupted(run, calls, interrupt)
+        finally:
+            raise interrupt  # whatever a hook raises on being told
     if run.unfinished:
         yield from hear_progress(run)
     return results
 
 
-def _record_interrupted(run: Run, calls: Sequence[ToolCall], interrupt: BaseException) -> None:
+def _record_interrupted(
+    run: Run, calls: Sequence[ToolCall], interrupt: BaseException
+) -> Phase[None]:
     """Keep the attempts: the run ends here, but what was tried is not lost."""
     run.stop("interrupted")
     error = ToolError(ErrorKind.CANCELLED, type(interrupt).__name__)
     for call in calls:  # which call of a batch it was is not known
-        record_step(run, call, refused(call, error), [])
+        step = record_step(run, call, refused(call, error), [])
+        yield from _tell_step(run, step)
 
 
 def _context_for(run: Run, call: ToolCall, ahead: int) -> ToolContext:

@@ -20,6 +20,7 @@ SLOTS = (
     "check_permission",
     "post_dispatch",
     "check_done",
+    "on_step",
     "should_stop",
     "on_loop_end",
     "on_event",
@@ -51,6 +52,8 @@ class Listeners:
     check_permission: tuple[Bound, ...]
     post_dispatch: tuple[Bound, ...]
     check_done: tuple[Bound, ...]
+    on_step: tuple[Bound, ...]
+    """``on_step(state, session_log, step, briefing)``: a step right before it is yielded."""
     should_stop: tuple[Bound, ...]
     on_loop_end: tuple[Bound, ...]
     on_event: tuple[Bound, ...]

@@ -61,6 +61,8 @@ class Run:
     llm_calls: int = 0
     pending: list[str] = field(default_factory=list)
     """Texts for the next briefing."""
+    briefing: str = ""
+    """What stood before the model when it was asked for this turn."""
     remedies: list[str] = field(default_factory=lambda: ["trim", "compact", "drop"])
     """Ways of making a prompt that is too long shorter, each taken at most once."""
     strategies_used: dict[int, int] = field(default_factory=dict)

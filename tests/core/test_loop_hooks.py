@@ -88,9 +88,9 @@ def test_slots_and_events_come_in_the_contracts_order(drive):
         "pre_loop", "<session_start>",
         *asking,
         "<pre_tool_use>", "pre_dispatch", "check_permission", "post_dispatch", "<post_tool_use>",
-        "should_stop",
+        "on_step", "should_stop",
         *asking,
-        "check_done", "post_dispatch", "<done_accepted>",
+        "check_done", "post_dispatch", "on_step", "<done_accepted>",
         "<stop>", "on_loop_end",
     ]  # fmt: skip
 
@@ -569,3 +569,81 @@ def test_a_tool_beside_a_refused_call_is_told_its_own_step(drive):
     steps = {step.tool_call.args.get("fruit"): step.number for step in ran.steps[:3]}
     assert steps == {"pear": 1, "kiwi": 2, "fig": 3}
     assert told == {"pear": 1, "fig": 3}
+
+
+def test_every_step_is_told_before_it_is_yielded_with_the_briefing_of_its_own_turn(drive):
+    told: list[Any] = []
+    tools = shop()
+
+    class Briefs:
+        rejected = False
+
+        def pre_prompt(self, state, session_log, context, step_num):
+            return f"turn of {step_num}"
+
+        def check_done(self, state, session_log, context, step_num):
+            first, self.rejected = not self.rejected, True
+            return "not yet" if first else None
+
+        def on_step(self, state, session_log, step, briefing):
+            assert state.steps[-1] is step
+            assert session_log.entries[-1].step == step.number
+            told.append((step.number, step.tool_call.tool, briefing.splitlines()[0]))
+
+    both = json.dumps({"tools": [json.loads(APPLE)] * 2})
+    replies = [both, "?", "??", "???", DONE, TypeError("gone")]
+    ran = drive(
+        drive.text(replies),
+        tools=tools,
+        hooks=[Briefs()],
+        on_step=lambda step: told.append(f"yield {step.number}"),
+    )
+    assert ran.stop_reason == "llm_error"
+    assert told == [
+        (1, "price", "turn of 1"), "yield 1",
+        (2, "price", "turn of 1"), "yield 2",
+        (3, "__parse_error__", "turn of 3"), "yield 3",
+        (4, "done", "turn of 4"), "yield 4",
+        (5, "__llm_error__", "turn of 5"), "yield 5",
+    ]  # fmt: skip
+
+
+def test_a_step_is_told_before_its_checkpoint_is_written(drive, tmp_path):
+    kept: list[int] = []
+
+    def on_step(*_: Any) -> None:
+        kept.append(len(list(tmp_path.iterdir())))
+
+    config = LoopConfig(checkpoint_dir=tmp_path)
+    drive(drive.text([APPLE, DONE]), tools=shop(), hooks=[hook(on_step=on_step)], config=config)
+    assert kept == [0, 1]
+
+
+def test_a_hook_that_fails_at_a_step_ends_the_run_before_the_step_is_yielded(drive):
+    ran = drive(drive.text([APPLE, DONE]), tools=shop(), hooks=[hook(on_step=lambda *a: {}["x"])])
+    assert isinstance(ran.error, KeyError)
+    assert (ran.steps, len(ran.state.steps), ran.stop_reason) == ([], 1, "error")
+
+
+def test_an_interrupted_attempt_is_told_and_the_interrupt_leaves_whatever_a_hook_does(drive):
+    tools, told = shop(), []
+
+    @tools.tool
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    def on_step(state, session_log, step, briefing):
+        told.append(step.tool_call.tool)
+        raise OSError("disk full")
+
+    llm = drive.text([json.dumps({"tool": "wait", "args": {}})])
+    ran = drive(llm, tools=tools, hooks=[hook(on_step=on_step)])
+    assert isinstance(ran.error, KeyboardInterrupt)
+    assert (told, ran.stop_reason) == (["wait"], "interrupted")
+
+
+def test_a_state_tells_which_tool_ends_the_run(drive):
+    finish = json.dumps({"tool": "finish", "args": {"summary": "x"}})
+    tools = tools_from([], include_done=True, done_name="finish")
+    ran = drive(drive.text([finish]), tools=tools, config=LoopConfig(done_tool="finish"))
+    assert (ran.stop_reason, ran.state._done_tool) == ("done", "finish")

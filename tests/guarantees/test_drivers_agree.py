@@ -74,7 +74,7 @@ SLOTS: dict[str, list[Any]] = {
     "pre_loop": [], "should_compact": [True, False], "build_briefing": ["brief"],
     "pre_prompt": ["a text", ""], "build_prompt": ["a prompt of my own"], "pre_dispatch": [FRESH],
     "check_permission": [True, False], "post_dispatch": ["a text", FRESH],
-    "check_done": ["not yet"], "should_stop": [True, False], "on_loop_end": [2],
+    "check_done": ["not yet"], "on_step": [], "should_stop": [True, False], "on_loop_end": [2],
     "session_start": [], "pre_llm_call": [], "post_llm_response": [], "pre_tool_use": [],
     "post_tool_use": [], "post_tool_failure": [], "pre_compact": [], "post_compact": [],
     "tool_progress": [], "hook_decision": [], "done_accepted": [], "stop": [],

@@ -20,30 +20,30 @@ ONE_TURN_AND_DONE = f"""
 pre_loop <session_start>
 {ASKING}
 <pre_tool_use> pre_dispatch check_permission [price] post_dispatch <post_tool_use>
-YIELD#1
+on_step YIELD#1
 should_stop
 {ASKING}
-check_done [done] post_dispatch YIELD#2 <done_accepted>
+check_done [done] post_dispatch on_step YIELD#2 <done_accepted>
 <stop> on_loop_end
 """
 DECIDED = f"""
 pre_loop <session_start>
 {ASKING}
 <pre_tool_use> pre_dispatch <hook_decision> check_permission post_dispatch <post_tool_failure>
-YIELD#1
+on_step YIELD#1
 should_stop
 {ASKING}
-check_done [done] post_dispatch YIELD#2 <done_accepted>
+check_done [done] post_dispatch on_step YIELD#2 <done_accepted>
 <stop> on_loop_end
 """
 TWO_ALONE = f"""
 pre_loop <session_start>
 {ASKING}
-<pre_tool_use> pre_dispatch check_permission [price] post_dispatch <post_tool_use> YIELD#1
-<pre_tool_use> pre_dispatch check_permission [price] post_dispatch <post_tool_use> YIELD#2
+<pre_tool_use> pre_dispatch check_permission [price] post_dispatch <post_tool_use> on_step YIELD#1
+<pre_tool_use> pre_dispatch check_permission [price] post_dispatch <post_tool_use> on_step YIELD#2
 should_stop
 {ASKING}
-check_done [done] post_dispatch YIELD#3 <done_accepted>
+check_done [done] post_dispatch on_step YIELD#3 <done_accepted>
 <stop> on_loop_end
 """
 TWO_TOGETHER = f"""
@@ -52,20 +52,20 @@ pre_loop <session_start>
 <pre_tool_use> pre_dispatch check_permission
 <pre_tool_use> pre_dispatch check_permission
 [price] [price]
-post_dispatch <post_tool_use> YIELD#1
-post_dispatch <post_tool_use> YIELD#2
+post_dispatch <post_tool_use> on_step YIELD#1
+post_dispatch <post_tool_use> on_step YIELD#2
 should_stop
 {ASKING}
-check_done [done] post_dispatch YIELD#3 <done_accepted>
+check_done [done] post_dispatch on_step YIELD#3 <done_accepted>
 <stop> on_loop_end
 """
 REJECTED = f"""
 pre_loop <session_start>
 {ASKING}
-check_done <hook_decision> YIELD#1
+check_done <hook_decision> on_step YIELD#1
 should_stop
 {ASKING}
-check_done [done] post_dispatch YIELD#2 <done_accepted>
+check_done [done] post_dispatch on_step YIELD#2 <done_accepted>
 <stop> on_loop_end
 """
 
