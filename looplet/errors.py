@@ -19,6 +19,14 @@
     ├── StoreError                               a trajectory dataset cannot be used
     │   ├── StoreDamaged         (ValueError)    a part file is not what was written
     │   └── UnknownSchema        (ValueError)    written by a looplet this one does not know
+    ├── TraceError                               a trace directory cannot be used
+    │   ├── TraceMissing         (FileNotFoundError)  there is no trace at that path
+    │   ├── TraceDamaged         (ValueError)    a file of it cannot be read
+    │   ├── UnknownTraceVersion  (ValueError)    written by a looplet this one does not know
+    │   ├── TraceUnwritable      (OSError)       a file of it cannot be written
+    │   ├── TraceTaken           (RuntimeError)  another run writes into the same directory
+    │   └── TraceUnplayable      (RuntimeError)  a replay asks for what was not recorded
+    │       └── ReplyCut         (ValueError)    a recorded reply is not whole
     ├── CheckpointError          (ValueError)    a checkpoint cannot be used
     ├── RedactionError           (ValueError)    what redaction was given cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
@@ -133,6 +141,38 @@ class StoreDamaged(StoreError, ValueError):
 
 class UnknownSchema(StoreError, ValueError):
     """A dataset was written with a schema version that this looplet does not know."""
+
+
+class TraceError(LoopletError):
+    """A trace directory cannot be used."""
+
+
+class TraceMissing(TraceError, FileNotFoundError):
+    """There is no trace directory at that path, or none with what is wanted."""
+
+
+class TraceDamaged(TraceError, ValueError):
+    """A file of a trace directory cannot be read. It is left as it is."""
+
+
+class UnknownTraceVersion(TraceError, ValueError):
+    """A trace directory has a schema version that this looplet does not know."""
+
+
+class TraceUnwritable(TraceError, OSError):
+    """A trace directory cannot be written: no room, no permission, or no directory."""
+
+
+class TraceTaken(TraceError, RuntimeError):
+    """Another run has begun in the directory that a run is being written to."""
+
+
+class TraceUnplayable(TraceError, RuntimeError):
+    """A replay asked for what was not recorded, or was recorded otherwise; no model was asked."""
+
+
+class ReplyCut(TraceUnplayable, ValueError):
+    """A recorded reply was cut by ``max_chars_per_call``, so that it cannot be replayed."""
 
 
 class EvalError(LoopletError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from looplet.core.records import ErrorKind, ToolError
-from looplet.errors import LLMResponsesExhausted, RunCancelled, ToolValidationError
+from looplet.errors import LLMResponsesExhausted, RunCancelled, ToolValidationError, TraceError
 
 _BY_TYPE: tuple[tuple[type[BaseException], ErrorKind, bool], ...] = (
     (RunCancelled, ErrorKind.CANCELLED, False),
@@ -69,7 +69,7 @@ def is_overflow(error: BaseException) -> bool:
 
 def is_permanent(error: BaseException) -> bool:
     """Whether asking the model again cannot help."""
-    if isinstance(error, TypeError | LLMResponsesExhausted | RunCancelled):
+    if isinstance(error, TypeError | LLMResponsesExhausted | RunCancelled | TraceError):
         return True
     if type(error).__name__ == "RetryExhausted" or is_overflow(error):
         return True

@@ -187,7 +187,7 @@ class Step:
         """
         result = self.tool_result
         mark = "✓" if result.error is None else "✗"
-        line = f"#{self.number} {mark} {self._call_text()} → {_tail(result)}"
+        line = f"#{self.number} {mark} {self._call_text()} → {tail_text(result)}"
         if result.duration_ms > 0:
             line += f" [{result.duration_ms:.0f}ms]"
         return escape_controls(line)
@@ -196,7 +196,7 @@ class Step:
         """One line for a prompt."""
         result = self.tool_result
         mark = "✓" if result.error is None else "✗"
-        return escape_controls(f"S{self.number} {mark} {self._call_text()} → {_tail(result)}")
+        return escape_controls(f"S{self.number} {mark} {self._call_text()} → {tail_text(result)}")
 
     def to_dict(self) -> dict[str, JSON]:
         """Number, call and uncut result, as JSON."""
@@ -243,7 +243,12 @@ def escape_controls(text: str) -> str:
     )
 
 
-def _tail(result: ToolResult) -> str:
+def tail_text(result: ToolResult) -> str:
+    """What a line shows of a result, unescaped.
+
+    >>> tail_text(ToolResult("price", "", {"fruit": "pear", "euro": 0.55}))
+    '2 keys'
+    """
     if result.error is not None:
         return f"ERROR: {result.error[:80]}"
     data = result.data

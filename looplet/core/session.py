@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,6 +187,18 @@ class SessionLog:
         self._dropped = dict(dropped or {})
         self._summary = summary
 
+    def with_texts(self, change: Callable[[str], str]) -> SessionLog:
+        """A copy with every text of every entry changed, whole, before any rendering cuts it."""
+        changed = copy.copy(self)
+        changed._lines = deque(maxlen=SHOWN_ENTRIES)  # noqa: SLF001 - its own kind
+        changed.restore(
+            [_changed(entry, change) for entry in self.entries],
+            theory=change(self.current_theory),
+            dropped={change(tool): count for tool, count in self._dropped.items()},
+            summary=None if self._summary is None else _changed(self._summary, change),
+        )
+        return changed
+
     def render(self) -> str:
         """The log for a prompt: the newest entries, and the older ones as counts by tool."""
         body = self.body()
@@ -271,6 +284,17 @@ def _entry(
 
 def _tool_of(entry: LogEntry | Note) -> str:
     return entry[1] if isinstance(entry, tuple) else entry.tool
+
+
+def _changed(entry: LogEntry, change: Callable[[str], str]) -> LogEntry:
+    """An entry with its texts changed."""
+    values = {name: getattr(entry, name) for name in LogEntry.__slots__}
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = change(value)
+        elif isinstance(value, list):
+            values[name] = [change(each) if isinstance(each, str) else each for each in value]
+    return LogEntry(**values)
 
 
 def _count_of(pair: tuple[str, int]) -> int:

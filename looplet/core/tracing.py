@@ -231,7 +231,7 @@ class TracingHook(StepWatcher):
             (span, "error", {}) for span in open_spans if span is not None
         ]
         if self._root is not None:
-            about = {"steps": state.step_count, "stop_reason": str(reason)}
+            about = {"steps": len(state.steps), "stop_reason": str(reason)}
             ends.append((self._root, status, about))
         self._clear()
         first: Exception | None = None

@@ -115,15 +115,17 @@ class StepWatcher:
     def _catch_up(self, state: Any) -> None:
         """End the steps that came since the last look."""
         while self._taken < len(state.steps):
-            step = state.steps[self._taken]
-            self._taken += 1
-            if is_dunder(step.tool_call.tool):  # a failure of the model, no call
-                self._begin(step.number)
-            else:
-                self._answer(step.tool_call, step.tool_result, step.number)
-            self.step_ended(step)
-            for seen in (self._begun, self._asked, self._answered):
-                seen.discard(step.number)
+            self._take(state.steps[self._taken])
+
+    def _take(self, step: Step) -> None:
+        self._taken += 1
+        if is_dunder(step.tool_call.tool):  # a failure of the model, no call
+            self._begin(step.number)
+        else:
+            self._answer(step.tool_call, step.tool_result, step.number)
+        self.step_ended(step)
+        for seen in (self._begun, self._asked, self._answered):
+            seen.discard(step.number)
 
 
 def stops_question(payload: EventPayload) -> bool:

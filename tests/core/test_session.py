@@ -7,7 +7,13 @@ import json
 import pytest
 
 from looplet import LogEntry, LoopConfig, tools_from
-from looplet.core.session import SHOWN_ENTRIES, SUMMARY_TOOL, SessionLog, facts_of
+from looplet.core.session import (
+    REASONING_CHARS,
+    SHOWN_ENTRIES,
+    SUMMARY_TOOL,
+    SessionLog,
+    facts_of,
+)
 
 
 def filled(count):
@@ -162,3 +168,21 @@ def test_entries_that_somebody_took_out_are_not_shown():
     assert log.render() == ""
     log.note(4, "stock", "", "", (), "")
     assert log.render() == "SESSION LOG\nS4 stock"
+
+
+def test_a_copy_with_other_texts_leaves_the_log_and_renders_whole_texts_cut():
+    log = SessionLog(title="LOG", highlights_label="good")
+    secret = "x" * (REASONING_CHARS - 3) + "hunter2"
+    for step in range(1, SHOWN_ENTRIES + 3):
+        log.record(
+            step=step, tool="hunter2", reasoning=secret, theory="hunter2", findings=["hunter2"],
+            entities_seen=["hunter2"], highlights=["hunter2"], recall_key="hunter2",
+        )  # fmt: skip
+    log.compact(max_entries_to_keep=SHOWN_ENTRIES + 1)
+    before = log.render()
+    changed = log.with_texts(lambda text: text.replace("hunter2", "?"))
+    assert "hun" not in changed.render()
+    assert "hun" not in str(changed.to_list()) + changed.current_theory
+    assert before.replace("hunter2", "?").replace("hun", "?") == changed.render()
+    assert log.render() == before
+    assert "hunter2" in before
