@@ -102,6 +102,13 @@ if TYPE_CHECKING:
     )
     from looplet.evals import EvalContext, EvalResult, eval_discover, eval_mark
     from looplet.mcp import MCPToolAdapter
+    from looplet.provenance import (
+        AsyncRecordingLLMBackend,
+        ProvenanceSink,
+        RecordingLLMBackend,
+        replay_loop,
+        serialize_harness,
+    )
     from looplet.streaming import (
         CallbackEmitter,
         CompositeEmitter,
@@ -176,6 +183,9 @@ _ROOMS = {
     "looplet.errors": "LLMResponsesExhausted NotEvaluable RetryExhausted ToolValidationError",
     "looplet.evals": "EvalContext EvalResult eval_discover eval_mark",
     "looplet.mcp": "MCPToolAdapter",
+    "looplet.provenance": (
+        "AsyncRecordingLLMBackend ProvenanceSink RecordingLLMBackend replay_loop serialize_harness"
+    ),
     "looplet.streaming": (
         "CallbackEmitter CompositeEmitter ContextPressureEvent HookEvent LLMCallEndEvent "
         "LLMCallStartEvent LLMChunkEvent LoopEndEvent LoopStartEvent QueueEmitter "
@@ -203,6 +213,7 @@ __all__ = [
     "AsyncMockLLMBackend",
     "AsyncOpenAIBackend",
     "AsyncOpenAIStreamingBackend",
+    "AsyncRecordingLLMBackend",
     "BackendRouter",
     "BaseToolRegistry",
     "Block",
@@ -265,8 +276,10 @@ __all__ = [
     "PermissionHook",
     "PermissionOutcome",
     "PermissionRule",
+    "ProvenanceSink",
     "PruneToolResults",
     "QueueEmitter",
+    "RecordingLLMBackend",
     "RecoveryEvent",
     "RecoveryRegistry",
     "ResilientBackend",
@@ -317,10 +330,12 @@ __all__ = [
     "preview_prompt",
     "probe_native_tool_support",
     "register_done_tool",
+    "replay_loop",
     "result_size_fingerprint",
     "resume_loop_state",
     "run_compact",
     "run_sub_loop",
+    "serialize_harness",
     "suggest_similar",
     "supports_native_tools",
     "tool",

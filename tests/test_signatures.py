@@ -24,6 +24,7 @@ OPENAI = """(client=None, *, model="gpt-4o", default_max_tokens=None, base_url=N
     tool_choice="auto")"""
 ANTHROPIC = "(client=None, *, model=ANY, default_max_tokens=None, api_key=None)"
 GENERATE = '(self, prompt, *, max_tokens=2000, system_prompt="", temperature=0.2)'
+RECORDING = "(backend, *, max_chars_per_call=200_000, redact=None, redact_upstream=True)"
 WITH_TOOLS = """(self, prompt, *, tools, max_tokens=ANY, system_prompt=ANY, temperature=ANY)"""
 
 PROMISED = {
@@ -164,6 +165,29 @@ PROMISED = {
     "TracingHook": "(tracer)",
     "MetricsHook": "(collector, *, classify=None)",
     "MetricsCollector": "()",
+    # provenance
+    "ProvenanceSink": """(dir, *, max_chars_per_call=200_000, redact=None, redact_upstream=True,
+        capture_context=True)""",
+    "ProvenanceSink.wrap_llm": "(self, backend, *, async_=None)",
+    "ProvenanceSink.trajectory_hook": "(self)",
+    "ProvenanceSink.flush": "(self)",
+    "ProvenanceSink.reset": "(self)",
+    "RecordingLLMBackend": RECORDING,
+    "RecordingLLMBackend.save": "(self, dir)",
+    "RecordingLLMBackend.reset": "(self)",
+    "AsyncRecordingLLMBackend": RECORDING,
+    "AsyncRecordingLLMBackend.save": "(self, dir)",
+    "LLMCall": """(index, timestamp, duration_ms, method, prompt, system_prompt, response,
+        temperature=.2, max_tokens=2000, tools=None, step_num=None, error=None, scope=None,
+        metadata={})""",
+    "TrajectoryRecorder": """(*, recording_llm=None, capture_context=True, tracer=None,
+        output_dir=None, harness_snapshot=None)""",
+    "TrajectoryRecorder.save": "(self, dir)",
+    "TrajectoryRecorder.summary": "(self)",
+    "serialize_harness": """(*, config=None, hooks=None, tools=None, memory_sources=None, llm=None,
+        extra=None)""",
+    "replay_loop": "(trace_dir, *, tools, state=None, hooks=None, config=None, task=None)",
+    "EvalContext.from_trajectory_dir": "(path)",
     # sub-agents, MCP, testing, helpers
     "run_sub_loop": """(llm, task=None, tools=None, *, max_steps=5, system_prompt="", hooks=None,
         parent_hooks=None, context=None, state=None, sub_tools=None, build_summary=None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from looplet import __version__
-from looplet.cli import cassette
+from looplet.cli import cassette, show
 from looplet.errors import LoopletError
 
 
@@ -18,8 +19,11 @@ def run(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"looplet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    show.add_to(commands)
     cassette.add_to(commands)
     given = parser.parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a character shows its escape
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(given.command(given))
     except (LoopletError, OSError) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import JSON
@@ -57,19 +59,28 @@ class EvalContext:
 
     @classmethod
     def from_trajectory(cls, trajectory: Trajectory) -> EvalContext:
-        """The context of a stored run; its steps are built when they are first touched."""
-        times = {"started_at": trajectory.started_at, "ended_at": trajectory.ended_at}
-        return cls(
-            None,
-            trajectory.task,
-            trajectory.final_output,
-            str(trajectory.metadata.get("session_log_text") or ""),
-            {**trajectory.metadata, "run_id": trajectory.run_id, **times},
-            dict(trajectory.artifacts),
-            trajectory.stop_reason,
-            expected=trajectory.expected,
-            trajectory=trajectory,
-        )
+        """The context of a stored run; its steps are built when they are first touched.
+
+        ``metadata`` is the run's with ``run_id started_at ended_at termination_reason``, times as
+        Unix time in seconds.
+        """
+        from looplet.evals.trace_context import context_of  # loaded by those who have a run
+
+        return cls(**context_of(trajectory))
+
+    @classmethod
+    def from_trajectory_dir(cls, path: str | os.PathLike[str]) -> EvalContext:
+        """The context of a run in a trace directory, also of one that a killed process left.
+
+        It equals the context of the run as it was recorded. ``stop_reason`` is the saved one, or
+        the termination reason where there is none. Beside the trace, ``artifacts.json`` becomes
+        ``artifacts``; of ``metrics.json`` keys that begin with ``expected_`` go to the task, and
+        ``output`` is used where no done-call was accepted. Raises ``FileNotFoundError`` if there
+        is no trace, and ``TraceDamaged`` if a file cannot be read.
+        """
+        from looplet.evals.trace_context import read_context  # loaded by those who read one
+
+        return cls(**read_context(Path(path)))
 
     @property
     def steps(self) -> list[Step]:

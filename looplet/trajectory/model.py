@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import JSON, digest, exact
+from looplet.core.helpers import is_rejected_done
 from looplet.core.messages import ChatMessage
-from looplet.core.records import Step, ToolCall, ToolResult
+from looplet.core.records import Step, ToolCall, ToolResult, Usage
+
+if TYPE_CHECKING:
+    from looplet.core.tracing import Span
 
 MAIN_LANE = "main"
+DONE_TOOL = "done"
+"""The usual name of the tool that ends a run."""
+SESSION_LOG = "session_log_text"
+"""Key of a trajectory's metadata: the session log as it was rendered at the end."""
+INTERRUPTED = "interrupted"
+"""The stop reason of a run that was killed, too: its record ends in the middle."""
+BROKEN = ("error", INTERRUPTED)
+"""Stop reasons of runs that an exception ended."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class LLMCall:
-    """One call of a model."""
+    """One call of a model.
+
+    >>> LLMCall(0, 1_700_000_000.0, 812.4, "generate", "How much?", "Be brief.", "0.55").lane
+    'main'
+    """
 
     index: int
     """Place in the trajectory, from 0, in the order in which calls began."""
@@ -38,6 +54,8 @@ class LLMCall:
     scope: str | None = None
     """Who asked, if not the loop itself: ``tool:<name>``, ``repair``."""
     metadata: dict[str, Any] = field(default_factory=dict)
+    """``truncated`` is true where a limit cut a text."""
+    _: KW_ONLY
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int | None = None
@@ -75,10 +93,12 @@ class StepRecord:
     metadata: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
     """The chain of hashes up to and with this step."""
+    usage: Usage | None = None
+    """Tokens of the turn's model calls, on the turn's first step."""
 
     def to_step(self) -> Step:
         """The step as the loop yielded it."""
-        return Step(self.step_num, self.tool_call, self.tool_result)
+        return Step(self.step_num, self.tool_call, self.tool_result, usage=self.usage)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,6 +139,8 @@ class Trajectory:
     source_uri: str | None = None
     git_sha: str | None = None
     looplet_version: str | None = None
+    spans: list[Span] = field(default_factory=list, compare=False, repr=False)
+    """Root spans of the run that was recorded in this process; they are stored nowhere."""
 
     @property
     def completed(self) -> bool:
@@ -166,6 +188,39 @@ class Trajectory:
         """
         last = self.steps[-1].digest if self.steps else first_link(self.task)
         return digest(f"{last}:{self.stop_reason}")
+
+
+def termination_reason(trajectory: Trajectory, *, done_tool: str = DONE_TOOL) -> str:
+    """The class of a run's end: ``done``, ``error``, ``max_steps_or_stop`` or ``no_steps``.
+
+    It is inferred from the last step, and from whether an exception ended the run, which the
+    stop reason of one that has an end tells.
+    """
+    if trajectory.completed:
+        return "done"
+    if trajectory.ended_at is not None and trajectory.stop_reason in BROKEN:
+        return "error"
+    if not trajectory.steps:
+        return "no_steps"
+    last = trajectory.steps[-1].to_step()
+    if last.tool_result.error is not None:
+        return "error"
+    accepted = last.tool_call.tool == done_tool and not is_rejected_done(last)
+    return "done" if accepted else "max_steps_or_stop"
+
+
+def final_output(trajectory: Trajectory, *, done_tool: str = DONE_TOOL) -> JSON:
+    """Arguments of the done-call that ended the run; a run that is done ends with its done-call.
+
+    Of a run without an end, whose stop reason cannot tell, those of its last accepted done-call.
+    """
+    if not trajectory.steps:
+        return None
+    last = trajectory.steps[-1].to_step()
+    if not trajectory.completed and last.tool_call.tool != done_tool:
+        return None
+    rejected = last.tool_result.error is not None or is_rejected_done(last)
+    return None if rejected else last.tool_call.args
 
 
 def first_link(task: JSON) -> str:

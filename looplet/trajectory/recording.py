@@ -1,76 +1,169 @@
-"""Model calls as they are made: a log, and the backends that fill it. Knows no loop and no file."""
+"""Model calls as they are made: a log, and what it keeps of each. Knows no loop and no file."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.backend import Reply, is_async
-from looplet.core.codec import JSON, from_jsonable, to_jsonable
-from looplet.core.messages import Method, ModelRequest, request_key
+from looplet.core.codec import JSON
+from looplet.core.messages import ChatMessage, Method, ModelRequest, request_key
+from looplet.core.refailing import describe_failure
 from looplet.core.runtime import Runtime
-from looplet.core.usage import count_tokens
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper, request_of
+from looplet.core.usage import chars_received, count_tokens
+from looplet.core.wrapping import request_of
+from looplet.trajectory.cutting import cut_reply, cut_text
 from looplet.trajectory.model import LLMCall
+from looplet.trajectory.redacting import Redact, Redaction, snapshot
 
-OWN_KEYWORDS = frozenset({"scope", "purpose"})
-"""Keywords that tell who asks; the recording takes them even where the backend does not."""
+if TYPE_CHECKING:
+    from looplet.trajectory.backends import AsyncRecordingLLMBackend, RecordingLLMBackend
+
 LOOPS_PURPOSE = "reasoning"
 """The purpose of the loop's own questions, which need no scope."""
+FAILURE, LACKS_TOOLS = "failure", "lacks_native_tools"
+"""Keys of a call's metadata: how it failed; that its backend was asked for native tools in vain."""
+
+_STEPS: ContextVar[tuple[tuple[object, int], ...]] = ContextVar("looplet_recorded_steps")
+"""In whose tool the current thread or task is: an owner, and the number of its run's step."""
 
 
 class CallLog:
     """Every model call of a run, in the order in which they began. Threads and tasks may share it.
 
+    What is kept of a call is redacted, and then cut after ``max_chars`` characters of prompt,
+    system prompt and reply each; ``None`` cuts nothing. With ``redact_upstream`` the backend is
+    sent what is kept, uncut. ``on_finished`` has functions that are told each call that ended.
+
     >>> log = CallLog()
     >>> backend = log.wrap(some_backend)  # doctest: +SKIP
     """
 
-    def __init__(self, runtime: Runtime | None = None) -> None:
-        self.calls: list[LLMCall] = []
-        self.current_step_num: int | None = None
-        """The step that the next call of the loop leads to."""
-        self._runtime = runtime or Runtime()
+    def __init__(
+        self,
+        runtime: Runtime | None = None,
+        *,
+        redact: Redact | None = None,
+        redact_upstream: bool = True,
+        max_chars: int | None = None,
+    ) -> None:
+        if max_chars is not None and max_chars < 1:
+            raise ValueError(f"max_chars_per_call is {max_chars}, and must be at least 1")
+        self.redaction = Redaction(redact)
+        self.redact_upstream = redact_upstream
+        self.max_chars = max_chars
+        self.on_finished: list[Callable[[LLMCall], None]] = []
+        self.runtime = runtime or Runtime()
         self._lock = threading.Lock()
-        self._tools: Sequence[Mapping[str, JSON]] | None = None
-        self._tools_copy: list[dict[str, JSON]] | None = None
+        self.reset()
 
-    def wrap(self, backend: Any) -> RecordingLLMBackend | AsyncRecordingLLMBackend:
-        """``backend``, with every call of it recorded here."""
-        if is_async(backend):
+    def reset(self) -> None:
+        """Begin anew: with no calls, for another run. Calls under way are forgotten."""
+        with self._lock:
+            self.calls: list[LLMCall] = []
+            self.current_step_num: int | None = None
+            """The step that calls are linked to which do not say themselves where they belong."""
+            self.run_id = self.runtime.new_id()
+            self.failure: Exception | None = None
+            """What kept a call from being kept, until somebody raises it."""
+            self.lacks_native_tools = False
+            self.owner: object = None
+            """The recorder of the run that these calls belong to, once it has begun."""
+            self.is_over = False
+            """Whether that run has ended."""
+            self._under_way: set[int] = set()
+            self._linked: set[int] = set()
+            self._tools: Sequence[Mapping[str, JSON]] | None = None
+            self._tools_copy: list[dict[str, JSON]] | None = None
+            self.redaction.forget()
+
+    def wrap(
+        self, backend: Any, *, async_: bool | None = None
+    ) -> RecordingLLMBackend | AsyncRecordingLLMBackend:
+        """``backend``, with every call of it recorded here; ``async_=None`` looks what it is."""
+        from looplet.trajectory.backends import AsyncRecordingLLMBackend, RecordingLLMBackend
+
+        if is_async(backend) if async_ is None else async_:
             return AsyncRecordingLLMBackend(backend, log=self)
         return RecordingLLMBackend(backend, log=self)
+
+    @property
+    def finished(self) -> list[LLMCall]:
+        """The calls that have ended, in the order in which they began."""
+        with self._lock:
+            return [call for call in self.calls if call.index not in self._under_way]
+
+    def is_linked(self, call: LLMCall) -> bool:
+        """Whether a call said itself which step it belongs to."""
+        return call.index in self._linked
 
     def begin(
         self, backend: Any, method: Method, prompt: str, keywords: Mapping[str, Any]
     ) -> OpenCall:
         """Note that a call begins."""
-        request = request_of(method, prompt, keywords)
-        scope = _scope_of(keywords)
-        model = _text_or_none(getattr(backend, "model", None))
-        call = LLMCall(
-            index=0,
-            timestamp=self._runtime.now(),
-            duration_ms=0.0,
-            method=method,
-            prompt=prompt,
-            system_prompt=request.system_prompt,
-            response=None,
-            temperature=request.temperature,
-            max_tokens=request.max_tokens,
-            tools=self._copy_tools(request.tools),
-            step_num=self.current_step_num,
-            scope=scope,
-            model=model,
-            messages=request.conversation(),
-            params=snapshot(request.params()),
-            key=request_key(request, model=model),
-        )
+        asked = request_of(method, prompt, keywords)
+        with self._noting_failure():
+            kept = self.redaction.request(asked)
+            call = self._call_of(backend, kept, scope_of(keywords))
+        step = step_of(self, keywords)
         with self._lock:
             call.index = len(self.calls)
             self.calls.append(call)
-        return OpenCall(call, request, self._runtime)
+            self._under_way.add(call.index)
+            if step is None:
+                call.step_num = self.current_step_num
+            else:
+                call.step_num = step
+                self._linked.add(call.index)
+        return OpenCall(self, call, asked, kept, keywords)
+
+    def end(self, call: LLMCall) -> None:
+        """Note that a call has ended, and tell who wants to know."""
+        with self._lock:
+            if call.index >= len(self.calls) or self.calls[call.index] is not call:
+                return  # the log was reset meanwhile
+            self._under_way.discard(call.index)
+        with self._noting_failure():
+            for tell in self.on_finished:
+                tell(call)
+
+    def _call_of(self, backend: Any, kept: ModelRequest, scope: str | None) -> LLMCall:
+        model = _text_or_none(getattr(backend, "model", None))
+        call = LLMCall(
+            0,
+            self.runtime.now(),
+            0.0,
+            kept.method,
+            kept.prompt,
+            kept.system_prompt,
+            None,
+            kept.temperature,
+            kept.max_tokens,
+            tools=self._copy_tools(kept.tools),
+            scope=self.redaction.maybe(scope),
+            model=model,
+            messages=kept.conversation(),
+            params=self.redaction.value(kept.params()),
+            key=request_key(kept, model=model),
+        )
+        if self.lacks_native_tools:
+            call.metadata[LACKS_TOOLS] = True
+        if self.max_chars is not None:
+            _cut_request(call, self.max_chars)
+        return call
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Keep what goes wrong, so that it is noticed whatever the caller does with it."""
+        try:
+            yield
+        except Exception as error:
+            self.failure = error
+            raise
 
     def _copy_tools(self, tools: Sequence[Mapping[str, JSON]]) -> list[dict[str, JSON]] | None:
         """The schemas' own copy; one is enough for all calls that send the same."""
@@ -84,11 +177,25 @@ class CallLog:
 
 
 class OpenCall:
-    """A call under way; it ends with a reply or with an error."""
+    """A call under way; it ends with a reply or with an error.
 
-    def __init__(self, call: LLMCall, request: ModelRequest, runtime: Runtime) -> None:
-        self._call, self._request, self._runtime = call, request, runtime
-        self._began = runtime.perf()
+    ``prompt`` and ``keywords`` are what the backend is to be sent.
+    """
+
+    def __init__(
+        self,
+        log: CallLog,
+        call: LLMCall,
+        asked: ModelRequest,
+        kept: ModelRequest,
+        keywords: Mapping[str, Any],
+    ) -> None:
+        self._log, self._call = log, call
+        upstream = log.redact_upstream and kept is not asked
+        self._sent = kept if upstream else asked
+        self.prompt = self._sent.prompt
+        self.keywords = _replaced(keywords, kept) if upstream else dict(keywords)
+        self._began = log.runtime.perf()
 
     def reply(self, reply: Reply, backend: Any) -> None:
         """Note the reply, and what the backend tells about it."""
@@ -96,89 +203,128 @@ class OpenCall:
         call = self._call
         usage = getattr(backend, "last_usage", None)
         usage = usage if isinstance(usage, Mapping) else None
-        call.response = snapshot(reply)
         call.finish_reason = _text_or_none(getattr(backend, "last_stop_reason", None))
         self._count(reply, usage)
         cached = usage.get("cached_tokens") if usage else None
         call.cached_tokens = cached if type(cached) is int else None
+        try:
+            self._keep(reply)
+        except Exception as error:
+            # The text of the error may have in it what was to be hidden.
+            call.error = f"{type(error).__name__}: the reply could not be redacted, and is not kept"
+            self._log.failure = error
+            self._log.end(call)
+            raise
+        self._log.end(call)
 
     def error(self, error: BaseException) -> None:
         """Note that the call failed."""
         self._stop_clock()
-        self._call.error = f"{type(error).__name__}: {error}"
+        call, redaction = self._call, self._log.redaction
         self._count(None, None)
+        try:
+            text = redaction.text(f"{type(error).__name__}: {error}")
+            call.metadata[FAILURE] = _private(describe_failure(error), redaction)
+        except Exception as broken:
+            text = f"{type(error).__name__}: the message could not be redacted, and is not kept"
+            self._log.failure = broken
+            raise
+        finally:
+            call.error = text
+            self._log.end(call)
+
+    def _keep(self, reply: Reply) -> None:
+        call, limit = self._call, self._log.max_chars
+        call.response = self._log.redaction.reply(reply)
+        if limit is None or not isinstance(call.response, str | list):
+            return
+        cut = cut_reply(call.response, limit)
+        if cut != call.response:
+            _note_cut(call, "response", chars_received(call.response))
+            call.response = cut
 
     def _stop_clock(self) -> None:
-        self._call.duration_ms = (self._runtime.perf() - self._began) * 1000
+        self._call.duration_ms = (self._log.runtime.perf() - self._began) * 1000
 
     def _count(self, reply: Reply | None, usage: Mapping[str, Any] | None) -> None:
-        counted = count_tokens(self._request, reply, usage)
+        counted = count_tokens(self._sent, reply, usage)
         self._call.input_tokens = counted.input_tokens
         self._call.output_tokens = counted.output_tokens
         self._call.tokens_estimated = counted.estimated
 
 
-class RecordingLLMBackend(SyncWrapper):
-    """A sync backend whose calls are recorded; errors are recorded and raised again."""
+def scope_of(keywords: Mapping[str, Any]) -> str | None:
+    """Who asks, by the keywords of a call; ``None`` for the loop's own questions.
 
-    own_keywords = OWN_KEYWORDS
-
-    def __init__(self, backend: Any, *, log: CallLog | None = None) -> None:
-        super().__init__(backend)
-        self.log = log or CallLog()
-
-    @property
-    def calls(self) -> list[LLMCall]:
-        """Every call so far, in the order in which they began."""
-        return self.log.calls
-
-    def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        """Make one call and record it."""
-        call = self.log.begin(self.inner, method, prompt, keywords)
-        try:
-            reply: Reply = self.forward(method, prompt, keywords)
-        except BaseException as error:
-            call.error(error)
-            raise
-        call.reply(reply, self.inner)
-        return reply
-
-
-class AsyncRecordingLLMBackend(AsyncWrapper):
-    """The same for an async backend."""
-
-    own_keywords = OWN_KEYWORDS
-
-    def __init__(self, backend: Any, *, log: CallLog | None = None) -> None:
-        super().__init__(backend)
-        self.log = log or CallLog()
-
-    @property
-    def calls(self) -> list[LLMCall]:
-        """Every call so far, in the order in which they began."""
-        return self.log.calls
-
-    async def around(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
-        """Make one call and record it."""
-        call = self.log.begin(self.inner, method, prompt, keywords)
-        try:
-            reply: Reply = await self.forward(method, prompt, keywords)
-        except BaseException as error:
-            call.error(error)
-            raise
-        call.reply(reply, self.inner)
-        return reply
-
-
-def snapshot(value: Any) -> Any:
-    """A copy of a value as a store gives it back, which later changes do not reach."""
-    return from_jsonable(to_jsonable(value))
-
-
-def _scope_of(keywords: Mapping[str, Any]) -> str | None:
+    >>> scope_of({"purpose": "reasoning"}), scope_of({"purpose": "repair"})
+    (None, 'repair')
+    """
     purpose = keywords.get("purpose")
     named = purpose if purpose != LOOPS_PURPOSE else None
     return _text_or_none(keywords.get("scope") or named)
+
+
+@contextmanager
+def in_step(owner: object, number: int) -> Iterator[None]:
+    """Let every call that this thread or task makes meanwhile belong to that step."""
+    token = _STEPS.set((*_STEPS.get(()), (owner, number)))
+    try:
+        yield
+    finally:
+        _STEPS.reset(token)
+
+
+def step_of(owner: object, keywords: Mapping[str, Any]) -> int | None:
+    """The step that a call belongs to, if that is known where it is made.
+
+    In a tool it is the tool's, also for the calls of a sub-agent that the tool runs; otherwise
+    the one that the loop names.
+    """
+    for each, number in _STEPS.get(()):
+        if each is owner:
+            return number
+    first = str(keywords.get("caller", "")).partition("/")[0]
+    return int(first) if first.isdecimal() else None
+
+
+def _replaced(keywords: Mapping[str, Any], kept: ModelRequest) -> dict[str, Any]:
+    """The keywords of a call with what is redacted of them in its place."""
+    new = {"system_prompt": kept.system_prompt, "messages": kept.messages, "tools": kept.tools}
+    wanted = {name: new[name] for name in new if keywords.get(name) is not None}
+    if "tools" in wanted:
+        wanted["tools"] = list(wanted["tools"])
+    return {**keywords, **wanted}
+
+
+def _cut_request(call: LLMCall, limit: int) -> None:
+    for name in ("prompt", "system_prompt"):
+        text = getattr(call, name)
+        if len(text) > limit:
+            setattr(call, name, cut_text(text, limit))
+            _note_cut(call, name, len(text))
+    if any(len(message.content) > limit for message in call.messages):
+        call.messages = tuple(_cut_message(message, limit) for message in call.messages)
+        call.metadata["truncated"] = True
+
+
+def _cut_message(message: ChatMessage, limit: int) -> ChatMessage:
+    if len(message.content) <= limit:
+        return message
+    return replace(message, content=cut_text(message.content, limit))
+
+
+def _note_cut(call: LLMCall, name: str, chars: int) -> None:
+    """Note in a call that a text of it was cut, and how long it was."""
+    call.metadata["truncated"] = True
+    call.metadata.setdefault("cut", {})[name] = chars
+
+
+def _private(described: dict[str, JSON], redaction: Redaction) -> dict[str, JSON]:
+    """A failure with its texts redacted; the names of its types stay."""
+    texts = ("message", "args")
+    return {
+        name: redaction.value(each) if name in texts else each for name, each in described.items()
+    }
 
 
 def _text_or_none(value: object) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from looplet.core.codec import JSON
-from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, summarize_args
+from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, Usage, summarize_args
 from looplet.trajectory import talk
 from looplet.trajectory.model import StepRecord, Trajectory
 from looplet.trajectory.text import is_plain
@@ -133,6 +134,7 @@ def _step(row: Row) -> StepRecord:
         llm_call_indices=row["call_indices"],
         metadata=row["metadata"] or {},
         digest=row["digest"],
+        usage=Usage(*extra["usage"]) if "usage" in extra else None,
     )
     record.pretty = extra["pretty"] if "pretty" in extra else record.to_step().pretty()
     return record
@@ -155,7 +157,7 @@ def _result(row: Row, call: ToolCall, extra: Mapping[str, JSON]) -> ToolResult:
 
 
 def _extra(step: StepRecord) -> dict[str, JSON] | None:
-    """What a reader would derive otherwise, where it differs from that.
+    """What a reader would derive otherwise, where it differs from that, and the step's usage.
 
     A line that shows a set depends on the set's order, which is not kept, so lines about values
     that are not plain JSON are kept too.
@@ -167,6 +169,7 @@ def _extra(step: StepRecord) -> dict[str, JSON] | None:
         ("result_call_id", result.call_id, call.call_id),
         ("args_summary", result.args_summary, summarize_args(call.args) if plain else None),
         ("pretty", step.pretty, step.to_step().pretty() if plain else None),
+        ("usage", None if step.usage is None else list(astuple(step.usage)), None),
     )
     return {name: kept for name, kept, usual in derived if kept != usual} or None
 

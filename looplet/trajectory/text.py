@@ -56,14 +56,14 @@ def to_json_text(value: object) -> str:
     text = _ENCODER.encode(plain)
     if _SUBSTITUTE_IN_JSON not in text and (text.isascii() or not _SURROGATE.search(text)):
         return text
-    return _ENCODER.encode(_map_strings(plain, escape_text))
+    return _ENCODER.encode(map_strings(plain, escape_text))
 
 
 def from_json_text(text: str) -> JSON:
     """The value that ``to_json_text`` was given. Raises ``ValueError`` if it is not JSON."""
     value = json.loads(text)
     if _SUBSTITUTE_IN_JSON in text:
-        value = _map_strings(value, unescape_text)
+        value = map_strings(value, unescape_text)
     return from_jsonable(value) if _TAGGED in text else value
 
 
@@ -81,11 +81,16 @@ def is_plain(value: object) -> bool:
     return kind in _PLAIN
 
 
-def _map_strings(value: JSON, change: Callable[[str], str]) -> JSON:
+def map_strings(value: JSON, change: Callable[[str], str]) -> JSON:
+    """JSON with every string in it changed, keys included.
+
+    >>> map_strings({"a": ["b", 1]}, str.upper)
+    {'A': ['B', 1]}
+    """
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
-        return [_map_strings(item, change) for item in value]
+        return [map_strings(item, change) for item in value]
     if isinstance(value, dict):
-        return {change(key): _map_strings(item, change) for key, item in value.items()}
+        return {change(key): map_strings(item, change) for key, item in value.items()}
     return value

@@ -27,7 +27,7 @@ from looplet.core.lastcall import CallOutcome, LastCall
 from looplet.core.messages import ChatMessage
 from looplet.core.scoped import scoped
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper
-from looplet.trajectory.recording import AsyncRecordingLLMBackend, RecordingLLMBackend
+from looplet.trajectory.backends import AsyncRecordingLLMBackend, RecordingLLMBackend
 from tests.streams import chat_chunks
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from looplet.core.messages import CallRequest, ChatMessage
-from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult
+from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, Usage
 from looplet.trajectory import LLMCall, StepRecord, Trajectory, TrajectoryStore
 from looplet.trajectory.model import chain
 
@@ -84,6 +84,7 @@ STEPS = st.builds(
     llm_call_indices=st.lists(SMALL, max_size=3),
     metadata=ARGS,
     digest=TEXT,
+    usage=st.none() | st.builds(Usage, SMALL, SMALL, SMALL, st.booleans()),
 )
 BLOCKS = st.one_of(
     st.builds(lambda text: {"type": "text", "text": text}, TEXT),
