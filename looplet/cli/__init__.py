@@ -9,6 +9,7 @@ from io import TextIOWrapper
 
 from looplet import __version__
 from looplet.cli import cassette, show
+from looplet.core.records import escape_controls
 from looplet.errors import LoopletError
 
 
@@ -27,5 +28,6 @@ def run(argv: Sequence[str] | None) -> int:
     try:
         return int(given.command(given))
     except (LoopletError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        lines = (escape_controls(line) for line in f"error: {error}".split("\n"))
+        print(*lines, sep="\n", file=sys.stderr)
         return 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet import __version__
-from looplet.core.codec import JSON
+from looplet.core.codec import JSON, from_jsonable
 from looplet.core.records import Step, ToolCall
 from looplet.core.runtime import Runtime
 from looplet.core.tracing import Tracer
@@ -98,7 +98,7 @@ class TrajectoryRecorder:
         self._captures, self._output_dir, self._tracer = capture_context, output_dir, tracer
         notes: dict[str, JSON] = redaction.value(dict(metadata or {}))
         if harness_snapshot is not None:
-            notes[HARNESS] = redaction.fields(harness_snapshot)
+            notes[HARNESS] = redaction.fields(from_jsonable(dict(harness_snapshot)))
         self._about: dict[str, Any] = {
             "metadata": notes,
             "tags": redaction.value(list(tags)),

@@ -108,10 +108,11 @@ class TraceDir:
                     written = self._write_files(call, written)
                 line = _line(call, written.extra)
                 self._calls[call.index] = written._replace(line=line, step_num=call.step_num)
-            now = {index: written.line for index, written in self._calls.items()}
-            if lines != now or not (self.path / MANIFEST).exists():
-                content = b"".join(self._calls[index].line for index in sorted(self._calls))
-                write_whole(self.path / MANIFEST, content)
+            now = {index: self._calls[index].line for index in sorted(self._calls)}
+            in_order = [*lines.items()] == [*now.items()]
+            if not in_order or not (self.path / MANIFEST).exists():
+                write_whole(self.path / MANIFEST, b"".join(now.values()))
+                self._calls = {index: self._calls[index] for index in now}
 
     def complete(
         self, trajectory: Trajectory, *, calls: Sequence[LLMCall], done_tool: str = DONE_TOOL
