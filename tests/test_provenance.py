@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -526,9 +527,27 @@ def test_calls_are_linked_to_the_tools_that_make_them(drive, tmp_path):
         assert step.llm_call_indices == own
 
 
-def test_a_call_that_comes_when_its_step_is_over_is_added_to_it(tmp_path):
-    import threading
+def test_calls_from_threads_of_the_tools_own_are_linked_to_its_step(drive, tmp_path):
+    tools, model = shop(), MockLLMBackend([several(*[call("ask")] * 3), *"xyz", DONE])
 
+    @tools.tool(concurrent_safe=True)
+    def ask(ctx: Any) -> str:
+        found: list[str] = []
+        thread = threading.Thread(target=lambda: found.append(ctx.llm.generate("by a thread")))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    sink = ProvenanceSink(dir=tmp_path)
+    config = LoopConfig(concurrent_dispatch=True)
+    drive(sink.wrap_llm(model), tools=tools, hooks=[sink.trajectory_hook()], config=config)
+    run = read_trace(sink.flush())
+    for step in run.steps[:3]:
+        replies = [run.llm_calls[index].response for index in step.llm_call_indices]
+        assert replies[-1] == step.tool_result.data
+
+
+def test_a_call_that_comes_when_its_step_is_over_is_added_to_it(tmp_path):
     gate, made = threading.Event(), threading.Event()
     tools, sink = shop(), ProvenanceSink(dir=tmp_path)
     llm = sink.wrap_llm(MockLLMBackend([call("slow"), APPLE, DONE]))

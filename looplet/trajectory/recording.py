@@ -147,7 +147,7 @@ class CallLog:
             scope=self.redaction.maybe(scope),
             model=model,
             messages=kept.conversation(),
-            params=self.redaction.value(kept.params()),
+            params=snapshot(kept.params()),
             key=request_key(kept, model=model),
         )
         if self.lacks_native_tools:

@@ -42,9 +42,10 @@ def replay_loop(
     """Run the loop anew on the replies that a trace directory holds; no model is called.
 
     Tools, hooks and permissions really run. ``task`` is the saved one unless given, and without
-    ``config`` the run has as many steps as calls were recorded. Of ``config`` the router and the
-    checkpoints are left out, and pauses between attempts are not waited for. Recorded errors are
-    raised again, and calls with a scope answer the same scope, within it the same step first.
+    ``config`` the run may have as many steps as calls were recorded, or steps if those are more.
+    Of ``config`` the router and the checkpoints are left out, and pauses between attempts are not
+    waited for. Recorded errors are raised again, and calls with a scope answer the same scope,
+    within it the same step first.
 
     Raises ``TraceMissing``, which is a ``FileNotFoundError``, if there is no directory or no call;
     ``TraceUnplayable``, which is a ``RuntimeError``, out of the generator and at once, if the run
@@ -58,7 +59,7 @@ def replay_loop(
         script.task if task is None else task,
         tools,
         hooks=[*(hooks or ()), _Steps(player)],
-        config=_own_config(config, len(script.calls)),
+        config=_own_config(config, max(len(script.calls), script.steps)),
         state=state,
     )
     try:
@@ -72,6 +73,7 @@ class _Script:
     path: Path
     task: JSON
     calls: list[LLMCall]
+    steps: int = 0
     takes_messages: bool = False
 
 
@@ -190,8 +192,8 @@ def _player_of(script: _Script) -> _Player:
     return _Player(script) if lacks_tools else _NativePlayer(script)
 
 
-def _own_config(config: LoopConfig | None, calls: int) -> LoopConfig:
-    config = LoopConfig(max_steps=calls) if config is None else config
+def _own_config(config: LoopConfig | None, max_steps: int) -> LoopConfig:
+    config = LoopConfig(max_steps=max_steps) if config is None else config
     runtime = config.runtime
     if runtime.sleep is time.sleep:
         runtime = replace(runtime, sleep=lambda seconds: None)  # noqa: ARG005 - nobody is waited for
@@ -231,7 +233,9 @@ def _read_script(path: Path) -> _Script:
     with naming(path):
         calls = [_call_of(trace, record) for record in trace.calls]
     takes_messages = any("messages" in record for record in trace.calls)
-    return _Script(path=path, task=task, calls=calls, takes_messages=takes_messages)
+    return _Script(
+        path=path, task=task, calls=calls, steps=len(trace.steps), takes_messages=takes_messages
+    )
 
 
 def _call_of(trace: Trace, record: Mapping[str, JSON]) -> LLMCall:

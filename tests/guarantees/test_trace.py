@@ -28,7 +28,7 @@ from looplet import (
 )
 from looplet.__main__ import main
 from looplet.core.records import ErrorKind, ToolCall
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper
+from looplet.core.wrapping import TRANSPORT, AsyncWrapper, SyncWrapper
 from looplet.provenance import (
     ProvenanceSink,
     RecordingLLMBackend,
@@ -226,10 +226,13 @@ class Tells:
         return f"after {SECRET}"
 
     def check_done(self, state, session_log, context, step_num):
-        return f"not yet, {SECRET}" if step_num < 6 else None
+        return f"not yet, {SECRET}"
 
     def should_stop(self, state, step_num, new_entities):
         return HookDecision(stop=f"stopped by {SECRET}") if step_num >= 7 else False
+
+
+NAMED = f"ask_{SECRET}"
 
 
 def secret_tools() -> Any:
@@ -245,10 +248,15 @@ def secret_tools() -> Any:
     def fail(secret: str) -> None:
         raise LookupError(f"no {secret} here")
 
+    @tools.tool(name=NAMED)
+    async def ask(ctx: Any) -> str:
+        reply = ctx.llm.generate(f"do you know {SECRET}?")
+        return await reply if hasattr(reply, "__await__") else reply
+
     return tools
 
 
-def secret_talk() -> list[dict[str, Any]]:
+def secret_talk() -> list[Any]:
     told = {"secret": SECRET, "more": {SECRET: [SECRET, 1]}}
     return [
         {"tool": "tell", "args": told, "reasoning": f"because {SECRET}", "theory": SECRET},
@@ -256,11 +264,19 @@ def secret_talk() -> list[dict[str, Any]]:
         {"tool": f"no_{SECRET}", "args": {SECRET: SECRET}},
         {"tool": "tell", "args": {"secret": SECRET, "more": {"x" * 40: SECRET}}},
         {"tool": "done", "args": {"summary": SECRET}},
+        {"tool": NAMED, "args": {}},
+        f"I do: {SECRET}",
         {"tool": "fail", "args": {"secret": SECRET}},
     ]
 
 
-def as_blocks(said: dict[str, Any], number: int) -> list[dict[str, Any]]:
+def as_text(said: Any) -> str:
+    return said if isinstance(said, str) else json.dumps(said)
+
+
+def as_blocks(said: Any, number: int) -> Any:
+    if isinstance(said, str):
+        return said
     return [
         {"type": "thinking", "thinking": f"hm, {SECRET}", "signature": "s"},
         {"type": "text", "text": f"I say {SECRET}"},
@@ -278,7 +294,7 @@ class Heard:
         base = AsyncWrapper if hasattr(model, "__aenter__") or _is_async(model) else SyncWrapper
 
         def note(wrapper: Any, method: str, prompt: str, keywords: dict[str, Any]) -> Any:
-            sent = {name: each for name, each in keywords.items() if name != "cancel_token"}
+            sent = {name: each for name, each in keywords.items() if name not in TRANSPORT}
             self.texts.append(repr((prompt, sent)))
             return base.around(wrapper, method, prompt, keywords)
 
@@ -296,7 +312,7 @@ def secret_run(drive: Any, folder: Path, *, native: bool, **options: Any) -> tup
     if native:
         model = drive.native([as_blocks(said, number) for number, said in enumerate(talk)])
     else:
-        model = drive.text([json.dumps(said) for said in talk])
+        model = drive.text([as_text(said) for said in talk])
     sink = ProvenanceSink(dir=folder, redact=redact, **options)
     config = LoopConfig(
         use_native_tools=native,
@@ -307,14 +323,19 @@ def secret_run(drive: Any, folder: Path, *, native: bool, **options: Any) -> tup
         extract_entities=lambda data: [SECRET],
         max_steps=9,
     )
-    # The loop forgets the step's metadata where it is not JSON, so it is asked for last.
-    drive(
+
+    def look(step: Any) -> None:
+        assert [name for name, text in content_of(folder).items() if leaks(text)] == []
+
+    ran = drive(
         sink.wrap_llm(heard.around(model)),
         task={"goal": f"hide {SECRET}", SECRET: [SECRET]},
         tools=secret_tools(),
         hooks=[Tells(), sink.trajectory_hook()],
         config=config,
+        on_step=look,
     )
+    assert (len(ran.steps), ran.error) == (7, None)
     return sink, heard
 
 
@@ -328,7 +349,9 @@ def test_no_secret_is_in_any_file_nor_in_memory_nor_upstream(drive, tmp_path, na
     assert [name for name in found if leaks(name)] == []
     assert sum(SAFE in text for text in found.values()) > 10
     run = sink.trajectory
-    assert not leaks(repr(run) + repr(run.spans) + repr(run.llm_calls))
+    (root,) = run.spans
+    assert len(root.children) == len(run.steps)
+    assert not leaks(repr(run) + repr([root, *root.children]) + repr(run.llm_calls))
     assert [text for text in heard.texts if leaks(text)] == []
     assert any(SAFE in text for text in heard.texts)
     assert read_trace(tmp_path) == run
@@ -336,9 +359,11 @@ def test_no_secret_is_in_any_file_nor_in_memory_nor_upstream(drive, tmp_path, na
     assert first.tool_result.data["number"] == 7
     assert first.tool_result.data["result"] == SAFE
     assert first.tool_call.args["more"] == {SAFE: [SAFE, 1]}
-    assert "hunter" not in run.metadata["session_log_text"]
-    assert "hunter" not in "".join(step.pretty for step in run.steps)
-    assert "hunter" not in "".join(step.tool_result.args_summary for step in run.steps)
+    assert "hunt" not in run.metadata["session_log_text"]
+    assert "hunt" not in "".join(step.pretty for step in run.steps)
+    assert "hunt" not in "".join(step.tool_result.args_summary for step in run.steps)
+    assert run.stop_reason == f"stopped by {SAFE}"
+    assert run.llm_calls[6].scope == f"tool:ask_{SAFE}"
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
@@ -364,6 +389,15 @@ def test_what_a_model_raises_and_what_a_recorder_is_told_is_redacted(drive, tmp_
     assert not leaks(repr(run))
     assert [name for name, text in content_of(tmp_path).items() if leaks(text)] == []
     assert run.metadata["harness_snapshot"]["schema_version"] == 1
+
+
+def test_further_parameters_are_redacted_where_they_are_kept():
+    model = ScriptedToolBackend(["x"])
+    llm = RecordingLLMBackend(model, redact=redact)
+    llm.generate("hi", user=SECRET, tags=[SECRET])
+    assert model.keywords[0]["user"] == SECRET
+    assert llm.calls[0].params["user"] == SAFE
+    assert llm.calls[0].params["tags"] == [SAFE]
 
 
 @given(
@@ -448,7 +482,8 @@ def test_a_redactor_that_raises_stops_the_run_and_nothing_unredacted_is_kept(
         task={"goal": "xtaskx"},
         config=LoopConfig(runtime=_no_pause()),
     )
-    assert isinstance(ran.error, ArithmeticError), ran.error
+    assert isinstance(ran.error, ArithmeticError)
+    assert ran.steps == []
     word = f"x{where}x".replace("prompt", "briefing")
     found = content_of(tmp_path)
     assert not any(word in text for text in found.values())
