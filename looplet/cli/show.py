@@ -17,10 +17,11 @@ def add_to(commands: Any) -> None:
 def show(given: argparse.Namespace) -> int:
     """The run's end, a line for each step, and its model calls in one."""
     from looplet.trajectory.trace_lines import trace_lines
-    from looplet.trajectory.trace_reading import open_trace
+    from looplet.trajectory.trace_reading import naming, open_trace
 
     trace = open_trace(given.trace_dir)
     trajectory = trace.trajectory(texts=False)
-    for line in trace_lines(trajectory, trace.calls, done_tool=trace.done_tool):
-        print(line)
+    with naming(trace.path):  # a value may be of a kind that cannot be shown
+        lines = list(trace_lines(trajectory, trace.calls, done_tool=trace.done_tool))
+    print(*lines, sep="\n")
     return 0

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from looplet.core.codec import JSON, from_jsonable
 from looplet.core.config import LoopConfig
 from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.loop import composable_loop
-from looplet.core.records import Step, ToolCall
+from looplet.core.records import Step
 from looplet.core.refailing import failure_of, failure_of_text, is_interrupt
 from looplet.errors import ReplyCut, TraceDamaged, TraceMissing, TraceUnplayable
 from looplet.trajectory.call_texts import read_response, split_response
 from looplet.trajectory.model import LLMCall
-from looplet.trajectory.recording import FAILURE, LACKS_TOOLS, in_step, scope_of, step_of
+from looplet.trajectory.recording import FAILURE, LACKS_TOOLS, scope_of, step_of
 from looplet.trajectory.trace_dir import CALL_FILE
 from looplet.trajectory.trace_format import call_from_record
 from looplet.trajectory.trace_reading import Trace, call_file, naming, open_trace
@@ -58,7 +57,7 @@ def replay_loop(
         player,
         script.task if task is None else task,
         tools,
-        hooks=[*(hooks or ()), _Steps(player)],
+        hooks=hooks,
         config=_own_config(config, max(len(script.calls), script.steps)),
         state=state,
     )
@@ -172,18 +171,6 @@ class _NativePlayer(_Player):
     def generate_with_tools(self, prompt: str, **keywords: Any) -> Reply:  # noqa: ARG002 - as above
         """The next reply of the scope, as blocks."""
         return self._answer("generate_with_tools", keywords)
-
-
-class _Steps:
-    """Lets calls that a tool makes belong to the tool's own step."""
-
-    def __init__(self, player: _Player) -> None:
-        self._player = player
-
-    @contextmanager
-    def around_tool(self, tool_call: ToolCall, step_num: int) -> Iterator[None]:  # noqa: ARG002 - the slot's form
-        with in_step(self._player, step_num):
-            yield
 
 
 def _player_of(script: _Script) -> _Player:

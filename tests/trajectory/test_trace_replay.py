@@ -35,7 +35,7 @@ from looplet.errors import (
     TraceUnplayable,
 )
 from looplet.testing import ScriptedToolBackend
-from tests.guarantees.parts import APPLE, DONE, PEAR, call, hook, several, shop
+from tests.guarantees.parts import APPLE, DONE, PEAR, at, call, hook, several, shop
 
 NO_PAUSE = Runtime(sleep=lambda seconds: None)
 
@@ -101,6 +101,16 @@ def test_a_replay_gives_the_recorded_steps(tmp_path, make, options):
     replayed = list(replay_loop(tmp_path, tools=shop(), config=options.get("config")))
     assert told(replayed) == told(steps)
     assert replayed
+
+
+@pytest.mark.parametrize(("make", "options"), RUNS.values(), ids=RUNS.keys())
+def test_a_replay_asks_what_was_asked(tmp_path, make, options):
+    config = options.get("config", LoopConfig(runtime=NO_PAUSE))
+    asked: list[list[Any]] = [[], []]
+    listeners = [at("pre_llm_call", give=lambda p, a=each: a.append(p.prompt)) for each in asked]
+    record(tmp_path, make(), config=config, hooks=listeners[:1])
+    list(replay_loop(tmp_path, tools=shop(), config=config, hooks=listeners[1:]))
+    assert asked[0] == asked[1] != []
 
 
 def test_a_run_of_the_async_loop_is_replayed_too(drive, tmp_path):
