@@ -39,6 +39,18 @@ for step in composable_loop(llm=router, tools=tools, hooks=[StepBudget(max_produ
 '''
 
 
+TRACE = """
+from looplet import ProvenanceSink
+
+sink = ProvenanceSink(dir="traces/run_1", redact=lambda text: text.replace("hunter2", "[REDACTED]"))
+recorded = sink.wrap_llm(llm)
+for step in composable_loop(llm=recorded, tools=tools, hooks=[sink.trajectory_hook()],
+                            task={"goal": "Price the whole stock, hunter2."}, max_steps=12):
+    print(step.pretty())
+print(sink.flush())
+"""
+
+
 def call(name, /, **args):
     return completion(json.dumps({"tool": name, "args": args}), usage=(100, 10))
 
@@ -86,6 +98,25 @@ def test_a_hook_stops_the_loop_and_the_router_counts(server, tmp_path):
     assert first.endswith(" 100 10")
     assert second.endswith(" 200 20")
     assert len(server.bodies) == 3
+
+
+def test_a_trajectory_is_kept_and_shown_as_typed(server, tmp_path):
+    server.says(DONE, APPLE, DONE)
+    (tmp_path / "my_agent.py").write_text(LOOP + TRACE, encoding="utf-8")
+    ran = python("my_agent.py", server=server, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == str(Path("traces/run_1"))
+    shown = python("-m", "looplet", "show", "traces/run_1", server=server, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    head, _, first, second, _, model = shown.stdout.splitlines()
+    assert re.fullmatch(r"[0-9a-f]{12}  ✓ done  2 steps  2 LLM calls  [\d,]+ms", head)
+    assert re.fullmatch(r"#1  ✓ price\(fruit=apple {19}\) → 2 keys {15}\[ +\d+ms\] call 0", first)
+    assert re.fullmatch(r"#2  ✓ done\(summary=2.30 euro +\) → 2 keys +\[ +\d+ms\] call 1", second)
+    assert model.startswith("LLM: 2 calls, ")
+    assert "[REDACTED]" in json.dumps(server.bodies[1])
+    assert "hunter2" not in json.dumps(server.bodies[1:])
+    lines = (tmp_path / "traces" / "run_1" / "manifest.jsonl").read_text("utf-8").splitlines()
+    assert sum(json.loads(line)["input_tokens"] for line in lines) == 200
 
 
 def test_a_run_is_recorded_once_and_scored_by_pytest(server, tmp_path):
