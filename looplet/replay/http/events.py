@@ -32,7 +32,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 def redact_events(events: Sequence[JSON], redactor: Redactor) -> list[JSON]:
     """Copies of events without secrets, also those that several events share."""
     copies: list[JSON] = json.loads(json.dumps(list(events)))
-    for by_index in (True, False):
+    for by_index in (True, False):  # by their place in a list, and as if they stood in one
         groups: dict[Place, list[Leaf]] = {}
         for leaf in _all_leaves(copies, by_index=by_index):
             groups.setdefault(leaf[0], []).append(leaf)
@@ -92,7 +92,7 @@ def _all_leaves(events: list[JSON], *, by_index: bool) -> Iterator[Leaf]:
 
 
 def _leaves(value: JSON, place: Place, *, by_index: bool) -> Iterator[Leaf]:
-    """The texts in a value; items of a list are told apart by their own index, or not at all."""
+    """The texts in a value; items of a list are told apart by their place, or not at all."""
     if isinstance(value, dict):
         place = (*place, *(value.get(name) for name in _APART if _plain(value.get(name))))
         for key, item in value.items():
@@ -102,8 +102,7 @@ def _leaves(value: JSON, place: Place, *, by_index: bool) -> Iterator[Leaf]:
                 yield from _leaves(item, (*place, key), by_index=by_index)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            own = isinstance(item, dict) and "index" in item
-            here = (*place, number if by_index and not own else "*")
+            here = (*place, number if by_index else "*")
             if isinstance(item, str):
                 yield here, value, number
             else:

@@ -98,8 +98,6 @@ def damaged(path: Path, what: str) -> CassetteDamaged:
 
 
 def _decoded(data: bytes, path: Path) -> str:
-    if not data.strip():
-        raise damaged(path, "it is empty")
     try:
         # No raw carriage return is ever written; git may have put some in at line ends.
         return data.decode().replace("\r\n", "\n")

@@ -102,6 +102,16 @@ def test_chunks_that_name_a_call_at_another_position_are_put_together():
     assert redacted[1:] == [chunk((1, "")), chunk((1, ""))]
 
 
+def test_parts_of_a_list_that_are_sent_at_the_same_time_are_told_apart():
+    events = [
+        {"parts": [{"text": SECRET[:5]}, {"text": "x"}]},
+        {"parts": [{"text": SECRET[5:]}, {"text": "y"}]},
+    ]
+    redacted = redact_events(events, HIDING)
+    assert [each["parts"][0]["text"] for each in redacted] == ["[REDACTED:door]", ""]
+    assert [each["parts"][1]["text"] for each in redacted] == ["x", "y"]
+
+
 def test_events_that_are_given_stay_as_they_are():
     events = [{"a": SECRET[:5]}, {"a": SECRET[5:]}]
     redact_events(events, HIDING)

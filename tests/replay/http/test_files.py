@@ -129,6 +129,15 @@ def test_a_missing_file_is_named(tmp_path):
         read(tmp_path / "a.yaml")
 
 
+def test_a_cassette_is_written_beside_its_place_and_renamed(tmp_path):
+    path, link = tmp_path / "a.yaml", tmp_path / "link"
+    first = write(path, [interaction()], instead_of=None)
+    link.hardlink_to(path)  # shows what the old file holds, whoever has its name
+    write(path, [], instead_of=first)
+    assert read(link).content_hash == first
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.yaml", "link"]
+
+
 def test_what_somebody_else_has_written_is_not_replaced(tmp_path):
     path = tmp_path / "a.yaml"
     first = write(path, [], instead_of=None)

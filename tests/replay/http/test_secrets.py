@@ -140,6 +140,15 @@ def test_a_secret_in_a_header_is_hidden_there_and_where_it_is_echoed(header, ser
         assert post(server.chat, {"n": 1}).status == 200
 
 
+def test_a_key_of_known_looks_has_one_placeholder_whether_it_is_sent_or_not(server, path):
+    body = {"q": f"what is {KEY}?"}
+    with use_cassette(path, record_mode="once"):
+        post(server.chat, body, authorization=f"Bearer {KEY}")
+    with use_cassette(path) as cassette:
+        post(server.chat, body, authorization="Bearer nothing")
+    assert cassette.played == 1
+
+
 def test_headers_that_a_user_names_are_kept(server, path):
     server.says(Answer(body={}, headers={"x-account": "acme"}))
     with use_cassette(path, record_mode="once", keep_headers=["X-Tenant", "x-account"]):
