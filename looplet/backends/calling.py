@@ -52,7 +52,8 @@ def call_within(seconds: float, work: Callable[[], Any]) -> Any:
     context = copy_context()
     outcome = in_thread(work, name="looplet-call", context=context)
     if not outcome.finished.wait(seconds):
-        raise too_slow(seconds)
+        outcome.given_up = too_slow(seconds)
+        raise outcome.given_up
     take_over(context)
     return outcome.take()
 

@@ -13,7 +13,7 @@ from looplet.backends.calling import call_within, too_slow
 from looplet.core.backend import Reply, is_async
 from looplet.core.failures import describe, is_permanent, status_of
 from looplet.core.messages import Method
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper, begin_anew
+from looplet.core.wrapping import AsyncWrapper, SyncWrapper, answers_at_once, begin_anew
 from looplet.errors import RetryExhausted
 
 RetryOn: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
@@ -142,7 +142,8 @@ class ResilientBackend(SyncWrapper):
                 seconds = self._pause_after(attempt, error)
                 if seconds is None:
                     raise
-            self._wait(seconds, token)
+            if not answers_at_once(self.inner):
+                self._wait(seconds, token)
             begin_anew(keywords.get("on_chunk"))
 
     def _attempt(self, method: Method, prompt: str, keywords: dict[str, Any]) -> Reply:
@@ -200,7 +201,8 @@ class AsyncResilientBackend(AsyncWrapper, ResilientBackend):
                 seconds = self._pause_after(attempt, error)
                 if seconds is None:
                     raise
-            await self._wait(seconds, token)
+            if not answers_at_once(self.inner):
+                await self._wait(seconds, token)
             begin_anew(keywords.get("on_chunk"))
 
     async def _attempt(  # type: ignore[override]  # the same, awaited

@@ -26,6 +26,7 @@ from looplet.core.records import ErrorKind, ToolError
 from looplet.core.recovery import ask_strategies, compact_for_strategy, is_too_long, recover
 from looplet.core.run import Run, backend_for, call_keywords
 from looplet.core.usage import message_chars, tokens_of, tools_chars
+from looplet.core.wrapping import answers_at_once
 
 PAUSES = (1.0, 2.0)
 """Seconds before the second and the third attempt at a model call."""
@@ -187,12 +188,12 @@ def call_model(
             yield from teller.settle()
         if isinstance(answer, ModelReply):
             return answer
-        followed = yield from _follow_strategy(run, failure, used)
+        followed = yield from _follow_strategy(run, backend, failure, used)
         tried -= followed
         if not followed:
             if is_permanent(failure.error) or tried > len(PAUSES):
                 return failure
-            yield Pause(_pause_after(failure.error, tried))
+            yield from _wait(backend, _pause_after(failure.error, tried))
         if failure.compact or run.cancelled or run.stop_reason is not None:
             return failure
 
@@ -211,7 +212,13 @@ def _can_be_asked(backend: Any, request: ModelRequest) -> bool:
     return not request.messages or takes(backend, request.method, "messages")
 
 
-def _follow_strategy(run: Run, failure: Failure, used: set[int]) -> Phase[bool]:
+def _wait(backend: Any, seconds: float) -> Phase[None]:
+    """Pause before asking again, unless the answer comes from a recording."""
+    if seconds > 0 and not answers_at_once(backend):
+        yield Pause(seconds)
+
+
+def _follow_strategy(run: Run, backend: Any, failure: Failure, used: set[int]) -> Phase[bool]:
     """Do as a recovery strategy says, if one has something to say about a failed call.
 
     Waits before a retry; notes in the failure that a compaction is wanted; ends the run.
@@ -224,8 +231,7 @@ def _follow_strategy(run: Run, failure: Failure, used: set[int]) -> Phase[bool]:
     if isinstance(decision, StopRun):
         run.stop(decision.reason)
     elif isinstance(decision, RetryCall):
-        if decision.after_s > 0:
-            yield Pause(decision.after_s)
+        yield from _wait(backend, decision.after_s)
     elif decision is not None:
         failure.compact = True
     return decision is not None

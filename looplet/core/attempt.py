@@ -118,7 +118,8 @@ def run(attempt: Attempt) -> Any:
     outcome = in_thread(lambda: _run_whole(attempt), name=THREAD)
     if not outcome.finished.wait(seconds):
         attempt.give_up()
-        raise _too_slow(attempt)
+        outcome.given_up = _too_slow(attempt)
+        raise outcome.given_up
     return outcome.take()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 
@@ -15,12 +15,33 @@ class Outcome:
         self.finished = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
+        self.given_up: Exception | None = None
+        """What whoever waited for it went on with instead, set by them."""
+        self.around = _WORK.get(None)
+        """The work in whose course this one was begun."""
 
     def take(self) -> Any:
         """The value, or the thread's exception raised here."""
         if self.error is not None:
             raise self.error
         return self.value
+
+
+def waited_for() -> Callable[[], Exception | None]:
+    """What tells, later and from any thread, whether the work that runs here was given up.
+
+    It gives the exception that whoever waited for the work went on with; ``None`` if they still
+    wait, or have what they waited for.
+    """
+    outcome = _WORK.get(None)
+
+    def given_up() -> Exception | None:
+        work = outcome
+        while work is not None and work.given_up is None:
+            work = work.around
+        return None if work is None else work.given_up
+
+    return given_up
 
 
 def in_thread(work: Callable[[], Any], *, name: str, context: Context | None = None) -> Outcome:
@@ -37,7 +58,7 @@ def in_thread(work: Callable[[], Any], *, name: str, context: Context | None = N
 
     def body() -> None:
         try:
-            outcome.value = context.run(work)
+            outcome.value = context.run(_as_own, outcome, work)
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             outcome.error = error
         finally:
@@ -45,3 +66,15 @@ def in_thread(work: Callable[[], Any], *, name: str, context: Context | None = N
 
     threading.Thread(target=body, name=name, daemon=True).start()
     return outcome
+
+
+def _as_own(outcome: Outcome, work: Callable[[], Any]) -> Any:
+    """Do the work, which can find out whether it is still waited for."""
+    token = _WORK.set(outcome)
+    try:
+        return work()
+    finally:
+        _WORK.reset(token)
+
+
+_WORK: ContextVar[Outcome | None] = ContextVar("looplet_work", default=None)

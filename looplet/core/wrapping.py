@@ -60,6 +60,17 @@ def lent(inner: Any, name: str) -> Any:
     return getattr(inner, name)
 
 
+def answers_at_once(backend: object) -> bool:
+    """Whether a backend's replies come from a recording, so that there is nothing to wait for.
+
+    A backend says so by an attribute of that name, which wrappers lend.
+
+    >>> answers_at_once("a live backend")
+    False
+    """
+    return getattr(backend, "answers_at_once", False) is True
+
+
 class Wrapper:
     """What every wrapper does, sync or async."""
 
