@@ -30,11 +30,13 @@ class Answer:
     duration_ms: float | None = None
     pieces: Sequence[Piece] = ()
     """What a listener was told, and when, in milliseconds from the beginning of the call."""
+    anew: int = 0
+    """How often a listener was told that the call is made again, before these pieces."""
 
     @property
     def cancelled(self) -> bool:
         """Whether the call was given up by whoever waited for it."""
-        return self.failure is not None and type(self.failure).__name__ == _CANCELLED
+        return self.failure is not None and is_cancelled(self.failure)
 
     def give(self) -> Reply:
         """The reply; a recorded failure is raised."""
@@ -52,13 +54,14 @@ def stored_reply(
     reply: Reply, *, usage: object, stop_reason: object, duration_ms: float, redact: Redact = None
 ) -> dict[str, JSON]:
     """A reply as vcrpy's response: text under ``body.string``, blocks under ``body.blocks``."""
-    shown = storable(reply if redact is None else redact(reply))
+    clean = redact or (lambda value: value)
+    shown = storable(clean(reply))
     name = "string" if isinstance(shown, str) else "text" if isinstance(reply, str) else "blocks"
     stored = response({name: shown})
     if usage is not None:
-        stored["usage"] = storable(usage)
+        stored["usage"] = storable(clean(usage))
     if stop_reason is not None:
-        stored["stop_reason"] = storable(stop_reason)
+        stored["stop_reason"] = storable(clean(stop_reason))
     return stored | {"duration_ms": round(duration_ms, 3)}
 
 
@@ -85,6 +88,11 @@ def stored_interrupt(error: BaseException) -> dict[str, JSON] | None:
     return response({"interrupt": name}, code=0, message=name)
 
 
+def is_cancelled(error: BaseException) -> bool:
+    """Whether an interrupt is that of a task which was cancelled."""
+    return type(error).__name__ == _CANCELLED
+
+
 def interrupt_of(name: str) -> BaseException:
     """The interrupt that was recorded, made anew."""
     if name == _CANCELLED:
@@ -95,6 +103,8 @@ def interrupt_of(name: str) -> BaseException:
 
 
 _CANCELLED = "CancelledError"
+GRACE_S = 1.0
+"""How much longer than recorded a cancelled call waits, in a replay, to be cancelled."""
 
 
 def stored_failure(
@@ -102,21 +112,19 @@ def stored_failure(
 ) -> dict[str, JSON]:
     """A failure: its type, the nearest type that a replay can raise, message and status."""
     kind = type(error)
+    clean = redact or (lambda value: value)
     described: dict[str, JSON] = {
         "type": kind.__name__
         if kind.__module__ in _HOMES
         else f"{kind.__module__}.{kind.__name__}",
         "raised_as": _known_ancestor(kind).__name__,
-        "message": storable(str(error)),
+        "message": storable(clean(str(error))),
     }
     if error.args != (str(error),) and all(type(each) in (str, int, float) for each in error.args):
-        described["args"] = storable(list(error.args))
+        described["args"] = storable(clean(list(error.args)))
     status, retry_after = status_of(error), getattr(error, "retry_after", None)
     if isinstance(retry_after, int | float):
         described["retry_after"] = retry_after
-    if redact is not None:
-        texts = {name: described[name] for name in ("message", "args") if name in described}
-        described |= redact(texts)
     stored = response({"error": described}, code=status or 0, message=kind.__name__)
     return stored | {"duration_ms": round(duration_ms, 3)}
 
@@ -127,10 +135,9 @@ def answer_of(stored: Mapping[str, Any]) -> Answer:
     duration = stored.get("duration_ms")
     if "interrupt" in body:
         failure: BaseException = interrupt_of(body["interrupt"])
-        return Answer(failure=failure, duration_ms=duration, pieces=_pieces(stored, ""))
+        return _failed(failure, stored)
     if "error" in body:
-        failure = _failure(body["error"], stored["status"]["code"] or None)
-        return Answer(failure=failure, duration_ms=duration, pieces=_pieces(stored, ""))
+        return _failed(_failure(body["error"], stored["status"]["code"] or None), stored)
     reply = _reply(body)
     pieces = _pieces(stored, text_in(reply))
     outcome = CallOutcome(
@@ -139,7 +146,14 @@ def answer_of(stored: Mapping[str, Any]) -> Answer:
         duration_ms=duration,
         first_token_ms=pieces[0][0] if pieces else None,
     )
-    return Answer(reply=reply, outcome=outcome, duration_ms=duration, pieces=pieces)
+    anew = stored.get("anew", 0)
+    return Answer(reply=reply, outcome=outcome, duration_ms=duration, pieces=pieces, anew=anew)
+
+
+def _failed(failure: BaseException, stored: Mapping[str, Any]) -> Answer:
+    pieces = _pieces(stored, "")
+    duration, anew = stored.get("duration_ms"), stored.get("anew", 0)
+    return Answer(failure=failure, duration_ms=duration, pieces=pieces, anew=anew)
 
 
 def text_in(reply: Reply) -> str:
@@ -189,18 +203,35 @@ def _failure(described: Mapping[str, JSON], status: int | None) -> Exception:
     if not (isinstance(kind, type) and issubclass(kind, Exception)):
         kind = BackendRefused
     message = restored(described["message"])
-    exact = original == kind.__name__
-    args = restored(described.get("args", [message])) if exact else [message]
-    if not exact:
-        args = [f"{message} (recorded as {original})"]
-    return _with_status(_made(kind, args), status, described.get("retry_after"))
+    args = restored(described.get("args", [message]))
+    error = _made(kind, args) if original == kind.__name__ else None
+    if error is None:
+        error = _like(original, kind, message)
+    return _with_status(error, status, described.get("retry_after"))
 
 
-def _made(kind: type[Exception], args: list[Any]) -> Exception:
+def _made(kind: type[Exception], args: list[Any]) -> Exception | None:
     try:
         return kind(*args)
     except TypeError:  # its constructor wants more than a message
-        return BackendRefused(f"{args[0] if args else ''} (recorded as {kind.__name__})")
+        return None
+
+
+def _like(original: str, kind: type[Exception], message: str) -> Exception:
+    """An error that has the name and the text of one whose class is not here.
+
+    What is shown of it, to a model too, is then what was shown when it was recorded; whoever
+    catches it does so by the nearest class that is here.
+    """
+    module, _, name = original.rpartition(".")
+    own = {"__module__": module or "builtins", "__str__": lambda _self: message}
+    for base in (kind, *kind.__mro__[1:], BackendRefused):
+        if base in (*_TOO_GENERAL, BaseException, object):
+            base = BackendRefused  # noqa: PLW2901 - nothing nearer is known
+        error = _made(type(name, (base,), own), [message])
+        if error is not None:
+            return error
+    raise AssertionError("a BackendRefused can be made of a message")
 
 
 def _with_status(error: Exception, status: int | None, retry_after: float | None) -> Exception:
