@@ -15,7 +15,7 @@ from looplet.core.messages import ChatMessage, Method, ModelRequest, request_key
 from looplet.core.refailing import describe_failure
 from looplet.core.runtime import Runtime
 from looplet.core.usage import chars_received, count_tokens
-from looplet.core.wrapping import request_of
+from looplet.core.wrapping import begin_anew, request_of
 from looplet.trajectory.cutting import cut_reply, cut_text
 from looplet.trajectory.model import LLMCall
 from looplet.trajectory.redacting import Redact, Redaction, snapshot
@@ -195,7 +195,20 @@ class OpenCall:
         self._sent = kept if upstream else asked
         self.prompt = self._sent.prompt
         self.keywords = _replaced(keywords, kept) if upstream else dict(keywords)
+        self._first_token_ms: float | None = None
+        tell = keywords.get("on_chunk")
+        if tell is not None:
+            self.keywords["on_chunk"] = _FirstPiece(tell, self)
         self._began = log.runtime.perf()
+
+    def heard(self) -> None:
+        """A piece of the reply came."""
+        if self._first_token_ms is None:
+            self._first_token_ms = (self._log.runtime.perf() - self._began) * 1000
+
+    def begin_anew(self) -> None:
+        """What came is void: the call is made again."""
+        self._first_token_ms = None
 
     def reply(self, reply: Reply, backend: Any) -> None:
         """Note the reply, and what the backend tells about it."""
@@ -207,6 +220,8 @@ class OpenCall:
         self._count(reply, usage)
         cached = usage.get("cached_tokens") if usage else None
         call.cached_tokens = cached if type(cached) is int else None
+        duration_ms, first_token_ms = getattr(backend, "last_timing", (None, None))
+        call.first_token_ms = first_token_ms if duration_ms is not None else self._first_token_ms
         try:
             self._keep(reply)
         except Exception as error:
@@ -251,6 +266,21 @@ class OpenCall:
         self._call.input_tokens = counted.input_tokens
         self._call.output_tokens = counted.output_tokens
         self._call.tokens_estimated = counted.estimated
+
+
+class _FirstPiece:
+    """Hands on the pieces of a reply, and notes when the first one came."""
+
+    def __init__(self, tell: Any, call: OpenCall) -> None:
+        self._tell, self._call = tell, call
+
+    def __call__(self, piece: str) -> None:
+        self._call.heard()
+        self._tell(piece)
+
+    def begin_anew(self) -> None:
+        self._call.begin_anew()
+        begin_anew(self._tell)
 
 
 def scope_of(keywords: Mapping[str, Any]) -> str | None:
