@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,18 +18,20 @@ from typing import Any, Literal
 from looplet.core.backend import is_async
 from looplet.core.codec import JSON
 from looplet.core.config import LoopConfig
+from looplet.core.failures import INTERRUPTS
 from looplet.core.runtime import Runtime
 from looplet.errors import CassetteError
 from looplet.redaction import Given, Redactor
 from looplet.replay import persister
-from looplet.replay.divergence import Divergence
-from looplet.replay.entries import RunLog
+from looplet.replay.chance import Chance
+from looplet.replay.divergence import Divergence, SideEffectRefused
+from looplet.replay.entries import DISPATCH, RunLog
 from looplet.replay.journal import read_journal
 from looplet.replay.mixing import Mixed
 from looplet.replay.opening import Half, Opened, RecordMode, open_half, release
 from looplet.replay.playback import Player, verify
 from looplet.replay.recording import write_recovered
-from looplet.replay.runs import RunWatcher
+from looplet.replay.runs import GuardingWatcher, RunWatcher
 from looplet.replay.session import AsyncCassetteBackend, CassetteBackend
 from looplet.replay.tooling import CassetteTools
 
@@ -51,6 +54,7 @@ class Cassette:
         self._reserved = opened.reserved
         self._tools, self._realtime = tools, stream == "realtime"
         self._tools_wrapped = False
+        self._lock = threading.Lock()
         self._random: random.Random | None = None
         self.metadata = metadata
         """What ``use_cassette(metadata=...)`` was given when the cassette was recorded."""
@@ -79,11 +83,13 @@ class Cassette:
 
     @property
     def unplayed(self) -> int:
-        """How many recorded calls no one has asked for, in a replay."""
+        """Recorded calls that nobody asked for, in a replay; where tools run, none of theirs."""
         player = self._player
         if player is None or self.recording:
             return 0
-        return len(player) - player.played
+        return sum(
+            self._tools == "recorded" or method != DISPATCH for _, _, method in player.unplayed()
+        )
 
     @property
     def divergence(self) -> Divergence | None:
@@ -99,6 +105,7 @@ class Cassette:
         """
         if self._player is not None:
             self._player.divergence, self._player.went_on = None, False
+            self._player.diverged_in = None
 
     @property
     def parent(self) -> Mapping[str, JSON] | None:
@@ -117,25 +124,34 @@ class Cassette:
 
     @property
     def random(self) -> random.Random:
-        """Random numbers that a replay draws again; the same generator each time."""
-        if self._random is None:
-            half = self._half.player if isinstance(self._half, Mixed) else self._half
-            if half.seed is None:
-                if not half.live:
+        """Random numbers that a replay draws again; the same generator each time.
+
+        A recorded tool call draws numbers of its own, whatever is drawn elsewhere meanwhile.
+        Threads of your own that draw at the same time draw in no order.
+        """
+        with self._lock:
+            if self._random is not None:
+                return self._random
+            half = self._half
+            seed = half.seed
+            if seed is None:
+                if isinstance(half, Player):
                     raise CassetteError(
                         f"nothing random was recorded in {self.path}; record it again with an "
                         "agent that draws from cassette.random"
                     )
-                half.seed = secrets.randbits(32)
-            self._random = random.Random(half.seed)  # noqa: S311 - to be repeated, not to be secret
-        return self._random
+                seed = secrets.randbits(32)
+                half.seed_with(seed)
+            self._random = Chance(seed)
+            return self._random
 
     @property
     def runtime(self) -> Runtime:
         """A clock for whoever records a trajectory: in a replay, that of the recording."""
-        if self._player is None or self.recording:
-            return Runtime()
-        return self._player.clock.runtime()
+        half = self._half
+        if isinstance(half, Mixed):
+            return half.clock()
+        return half.clock.runtime() if isinstance(half, Player) else Runtime()
 
     def __len__(self) -> int:
         """How many calls are recorded."""
@@ -159,17 +175,18 @@ class Cassette:
         kind = AsyncCassetteBackend if asynchronous else CassetteBackend
         return kind(llm, self._half, lane=lane, realtime=self._realtime, may_ask=self._may_ask)
 
-    def wrap_tools(self, tools: Any) -> Any:
+    def wrap_tools(self, tools: Any, *, lane: str = "main") -> Any:
         """Put the cassette around a registry of tools, if it was opened with ``tools="recorded"``.
 
         Recording, tools run and their results are kept. In a replay the results come from the
         cassette and no tool runs, whatever way it is reached. With ``tools="live"`` the registry is
-        given back as it is.
+        given back as it is. Agents that run side by side and ask the same of their tools need
+        a ``lane`` each, as for ``wrap_llm``.
         """
         if self._tools == "live":
             return tools
         self._tools_wrapped = True
-        return CassetteTools(self._half, tools)
+        return CassetteTools(self._half, tools, lane=lane)
 
     def wrap_config(self, config: LoopConfig | None = None) -> LoopConfig:
         """A config for one run, whose steps, clock and identifiers go through the cassette.
@@ -178,25 +195,37 @@ class Cassette:
         nothing is waited for. The run's digest chain is kept with its steps.
         """
         config = LoopConfig() if config is None else config
+        watcher = GuardingWatcher if self._tools == "recorded" else RunWatcher
         return replace(
             config,
             runtime=self._half.runtime(config.runtime),
-            hooks=[*config.hooks, RunWatcher(self._half)],
+            hooks=[*config.hooks, watcher(self._half)],
         )
 
     def close(self, error: BaseException | None = None) -> None:
         """Write what was recorded; ``error`` is what ended the run early, if anything.
 
-        Raises the ``Divergence`` of a replay that went on although it had diverged.
+        Raises the ``Divergence`` of a replay that went on although it had diverged, or that failed
+        because of it in another way, or of which it ended another thread.
         """
         try:
             if not isinstance(self._half, Player):
                 self._half.close(error or self.divergence)
         finally:
             release(self._reserved)
-        if error is None and self._player is not None and self._player.went_on:
-            assert self._player.divergence is not None
-            raise self._player.divergence
+        divergence = self.divergence
+        if divergence is not None and error is not divergence and self._hides_it(error):
+            raise divergence from error
+
+    def _hides_it(self, error: BaseException | None) -> bool:
+        """Whether the run did not end as the divergence, and it was not caught on purpose."""
+        player = self._player
+        assert player is not None
+        if error is None:
+            return player.went_on or player.diverged_in != threading.get_ident()
+        if isinstance(error, INTERRUPTS):
+            return False
+        return player.went_on or stems_from(error, player.divergence)
 
     @property
     def _player(self) -> Player | None:
@@ -208,7 +237,7 @@ class Cassette:
     def _may_ask(self) -> None:
         """Refuse a replay whose tools would run although they are to come from the cassette."""
         if self._tools == "recorded" and not self._tools_wrapped:
-            raise CassetteError(
+            raise SideEffectRefused(
                 f'cassette {self.path} was opened with tools="recorded", and no registry was '
                 "wrapped: pass the loop cassette.wrap_tools(tools), or open it with "
                 'tools="live" if tools may run'
@@ -273,6 +302,23 @@ def held(opened: Opened, *, metadata: Mapping[str, JSON], **options: Any) -> Ite
     cassette.close()
 
 
+def stems_from(error: BaseException | None, divergence: BaseException | None) -> bool:
+    """Whether an error is a divergence, was raised because of it, or is a group that holds it."""
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        if each is divergence:
+            return True
+        seen.add(id(each))
+        left += [each.__cause__, None if each.__suppress_context__ else each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            left += each.exceptions
+    return False
+
+
 def check_choice(name: str, given: str, kind: Any) -> None:
     """Raise ``CassetteError`` for a word that is none of those of a ``Literal``."""
     from typing import get_args
@@ -304,4 +350,4 @@ def recover(path: str | os.PathLike[str], *, into: str | os.PathLike[str]) -> in
         raise CassetteError(f"{into} is there already; recover into a new file")
     found = read_journal(Path(path))
     write_recovered(found, Path(into))
-    return len(found.calls)
+    return found.count

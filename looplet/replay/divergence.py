@@ -44,7 +44,7 @@ class Divergence(BaseException):
 
 
 class SideEffectRefused(BaseException):
-    """A tool was to run in a replay that must have no side effect; it was not run.
+    """A tool was to run past a cassette that keeps what tools do; it was not run.
 
     Like a ``Divergence`` it is no ``Exception``.
     """

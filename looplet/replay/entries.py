@@ -33,8 +33,13 @@ class Ticket:
     """The canonical request of a model, or the body of a tool call."""
     caller: str | None = None
     within: str | None = None
-    """Short key of the tool call in whose course it was made."""
+    """Name of the tool call in whose course it was made."""
     started_ms: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What a tool call is named by, where calls belong to it."""
+        return name_of(self.key, self.ordinal)
 
     def headers(self) -> dict[str, str]:
         """What tells an interaction from others that are like it."""
@@ -77,6 +82,15 @@ class RunLog:
             "stop_reason": self.stop_reason,
             "digest": self.digest,
         }
+
+
+def name_of(key: str, ordinal: int) -> str:
+    """The name of a tool call: its short key, and its place among equal ones.
+
+    >>> name_of("0123456789abcdef" * 4, 2)
+    '0123456789abcdef.2'
+    """
+    return f"{key[:SHORT]}.{ordinal}" if ordinal else key[:SHORT]
 
 
 def uri_of(lane: str, method: Method) -> str:

@@ -15,8 +15,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from looplet.core.codec import JSON
 from looplet.errors import CassetteError, CassetteMissing
-from looplet.replay.journal import LeftoverJournal, journal_path, leftover, set_aside
+from looplet.replay.clock import Notes
+from looplet.replay.journal import LeftoverJournal, in_use, journal_path, leftover, set_aside
 from looplet.replay.mixing import Mixed
+from looplet.replay.persister import content_hash
 from looplet.replay.playback import Player
 from looplet.replay.recording import Recorder, write_recovered
 
@@ -67,13 +69,23 @@ def open_fork(path: Path, into: Path, at: int, about: Mapping[str, JSON], redact
     parent = {"sha256": player.persister.content_hash, "at": at}
     reserved = _reserve(into)
 
-    def record() -> Recorder:
-        return Recorder(
+    def record(notes: Notes, played_ms: float) -> Recorder:
+        _set_leftover_aside(into)
+        recorder = Recorder(
             into, mode="once", about={**player.metadata, **about}, redactor=redactor,
-            parent=parent, tools="recorded",
+            parent=parent, tools="recorded", notes=notes, played_ms=played_ms,
         )  # fmt: skip
+        return _unless(into.exists(), recorder, f"{into} is there by now; fork into a new file")
 
     return Opened(half=Mixed(player, record, at=at), reserved=reserved)
+
+
+def _unless(gone: bool, recorder: Recorder, what: str) -> Recorder:  # noqa: FBT001 - as one reads it
+    """The recording that was begun, unless another process was quicker."""
+    if gone:
+        recorder.close(None)
+        raise CassetteError(what)
+    return recorder
 
 
 def _check_tools(player: Player, tools: str) -> None:
@@ -99,11 +111,15 @@ def _replay(path: Path, mode: str, about: Mapping[str, JSON], redactor: Any, too
         return Opened(half=player)
     reserved = _reserve(path)
 
-    def record() -> Recorder:
-        merged = {**player.metadata, **about}
-        return Recorder(
-            path, mode="once", about=merged, redactor=redactor, keeps_old=True,
-            parent=player.parent, tools=tools,
+    def record(notes: Notes, played_ms: float) -> Recorder:
+        _set_leftover_aside(path)
+        recorder = Recorder(
+            path, mode="once", about={**player.metadata, **about}, redactor=redactor,
+            keeps_old=True, parent=player.parent, tools=tools, notes=notes, played_ms=played_ms,
+        )  # fmt: skip
+        return _unless(
+            content_hash(path) != player.persister.content_hash, recorder,
+            f"cassette {path} was replaced by another process while it was replayed; run again",
         )  # fmt: skip
 
     return Opened(half=Mixed(player, record), reserved=reserved)
@@ -131,6 +147,10 @@ def _record(
 
 def _nothing_to_replay(path: Path) -> CassetteError:
     journal = journal_path(path)
+    if in_use(journal):
+        return CassetteError(
+            f"there is no cassette {path} yet: it is being recorded now. Wait for the end of that."
+        )
     if journal.exists():
         return CassetteError(
             f"there is no cassette {path}, but the journal {journal} of a recording that did not "
@@ -145,7 +165,7 @@ def _nothing_to_replay(path: Path) -> CassetteError:
 
 def _warn_of_leftover(path: Path) -> None:
     journal = journal_path(path)
-    if journal.exists():
+    if journal.exists() and not in_use(journal):
         _warn(
             f"beside cassette {path} lies {journal}, of a recording that did not end; it is not "
             "used. looplet.replay.recover(journal, into=...) makes a cassette of it; delete it "
@@ -156,13 +176,13 @@ def _warn_of_leftover(path: Path) -> None:
 def _recovered(path: Path) -> bool:
     """Make a cassette of the journal that a killed recording left, if it did."""
     journal = journal_path(path)
-    found = leftover(journal)
-    if found is None:
-        return False
-    write_recovered(found, path)
-    journal.unlink()
+    with leftover(journal) as found:
+        if found is None or path.exists():  # another process was quicker
+            return path.exists()
+        write_recovered(found, path)
+        journal.unlink()
     _warn(
-        f"cassette {path} was made of the {len(found.calls)} calls that a killed recording left, "
+        f"cassette {path} was made of the {found.count} calls that a killed recording left, "
         "and is replayed; it may end too early. Record it whole with "
         'record_mode="all".'
     )
@@ -170,13 +190,15 @@ def _recovered(path: Path) -> bool:
 
 
 def _set_leftover_aside(path: Path) -> None:
-    found = leftover(journal_path(path))
-    if found is not None:
-        place = set_aside(journal_path(path))
-        _warn(
-            f"a recording of {path} did not end; its {len(found.calls)} calls were moved to "
-            f"{place}. looplet.replay.recover(journal, into=...) makes a cassette of them."
-        )
+    journal = journal_path(path)
+    with leftover(journal) as found:
+        if found is None:
+            return
+        place = set_aside(journal)
+    _warn(
+        f"a recording of {path} did not end; its {found.count} calls were moved to "
+        f"{place}. looplet.replay.recover(journal, into=...) makes a cassette of them."
+    )
 
 
 def _warn(text: str) -> None:

@@ -85,6 +85,14 @@ def read(path: str | Path) -> bytes:
         ) from None
 
 
+def content_hash(path: Path) -> str | None:
+    """SHA-256 of a file, in hex; ``None`` if there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
 def check(data: bytes, path: str | Path) -> tuple[str, int]:
     """The text of a cassette whose seal holds, and how many interactions it must have."""
     text, body, footer = _parts(data, path)

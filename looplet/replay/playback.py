@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from looplet.core.codec import JSON
 from looplet.core.messages import Method, ModelRequest
-from looplet.core.records import Step, ToolCall, ToolResult
+from looplet.core.records import Step, ToolCall
 from looplet.core.runtime import Runtime
 from looplet.replay import _vcr
 from looplet.replay.clock import PlayedClock, PlayedNotes
@@ -21,19 +21,19 @@ from looplet.replay.divergence import Divergence, diverged, diverged_tool
 from looplet.replay.entries import (
     DISPATCH,
     MODEL_METHODS,
-    SHORT,
     STEP,
     Entry,
     RunLog,
     address,
     header,
+    name_of,
 )
 from looplet.replay.outcomes import Answer, answer_of
 from looplet.replay.persister import Persister, Serializer, damaged
 from looplet.replay.requests import Asked, LaneKeys, Unpacker
 from looplet.replay.runs import Chain
 from looplet.replay.serializer import restored
-from looplet.replay.tooling import result_of, tool_body, tool_key
+from looplet.replay.tooling import ToolAnswer, tool_answer, tool_body, tool_key, tool_lane
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +67,8 @@ class Player:
 
     live = False
     """Whether what is asked goes to the model and the tools themselves."""
+    replaying = True
+    """Whether answers come from a recording now."""
 
     def __init__(self, path: Path, data: bytes | None = None, *, redactor: Any = None) -> None:
         self.path = path
@@ -84,7 +86,9 @@ class Player:
         self.tools: str = metadata.get("tools", "live")
         """Whether results of tools were ``recorded`` too."""
         self._lock = threading.Lock()
-        self._keys: dict[str, LaneKeys] = {}
+        self._keys: dict[tuple[str, str | None], LaneKeys] = {}
+        self._models: dict[str, list[str | None]] = {}
+        """The models that were asked in each lane; the one that was asked last stands first."""
         self._calls: Counter[str] = Counter()
         self._alike: dict[tuple[str, str], _Alike] = {}
         self._within: dict[str, list[Entry]] = {}
@@ -102,6 +106,8 @@ class Player:
         """The first divergence; every later call raises it again."""
         self.went_on = False
         """Whether the run went on after it: somebody caught it and asked again, or made a step."""
+        self.diverged_in: int | None = None
+        """The thread of the divergence."""
 
     def __len__(self) -> int:
         """How many calls are recorded."""
@@ -113,24 +119,38 @@ class Player:
         return len(self._tape.play_counts)
 
     def play(
-        self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None = None
+        self,
+        lane: str,
+        request: ModelRequest,
+        *,
+        model: str | None,
+        caller: str | None = None,
+        any_model: bool = False,
     ) -> Answer:
-        """Give the recorded answer, made anew. Raises ``Divergence``."""
+        """Give the recorded answer, made anew. Raises ``Divergence``.
+
+        ``any_model``: of whichever model was recorded. So it is in a fork too, where another model
+        may have gone on.
+        """
         with self._lock:
-            entry, asked = self._find(lane, request, model=model, caller=caller)
+            any_model = any_model or self.parent is not None
+            entry, asked = self._find(lane, request, model, caller, any_model=any_model)
             if entry is None:
                 raise self._diverge(lane, asked, caller)
             return answer_of(self._played(entry))
 
-    def play_tool(self, call: ToolCall) -> ToolResult:
+    def play_tool(self, call: ToolCall, *, lane: str = "main") -> ToolAnswer:
         """Give the recorded result, made anew. Raises ``Divergence``."""
         with self._lock:
             caller = self._numbers.pop(call.call_id, None)
-            entry, body = self._find_tool(call, caller)
+            entry, lane, body = self._find_tool(call, lane, caller)
             if entry is None:
-                raise self._diverge_tool(call, body, caller)
+                raise self._diverge_tool(lane, body, caller)
             stored = self._played(entry)
-        return result_of(call, stored)
+        return tool_answer(call, stored)
+
+    def shape(self, lane: str) -> None:
+        """The shape of another backend that stands for the one that was given: there is none."""
 
     def begin_run(self, task: JSON) -> int:
         """A loop begins; the number by which its steps are told."""
@@ -177,22 +197,42 @@ class Player:
             yield request, stored, method, what
 
     def _find(
-        self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None
+        self,
+        lane: str,
+        request: ModelRequest,
+        model: str | None,
+        caller: str | None,
+        *,
+        any_model: bool,
     ) -> tuple[Entry | None, Asked]:
         self._check()
-        keys = self._keys.get(lane) or self._keys.setdefault(lane, LaneKeys(self._redact))
-        asked = keys.of_request(request, model=model)
         self._calls[lane] += 1
-        alike = self._alike.get((lane, asked.key))
-        return alike.take(caller) if alike else None, asked
+        models = (any_model and self._models.get(lane)) or [model]
+        asked = []
+        for each in models:
+            keys = self._keys.get((lane, each))
+            if keys is None:
+                keys = self._keys[lane, each] = LaneKeys(self._redact)
+            asked.append(keys.of_request(request, model=each))
+            alike = self._alike.get((lane, asked[-1].key))
+            entry = alike.take(caller) if alike else None
+            if entry is not None:
+                if each is not models[0]:
+                    models.remove(each)
+                    models.insert(0, each)
+                return entry, asked[-1]
+        return None, asked[0]
 
-    def _find_tool(self, call: ToolCall, caller: str | None) -> tuple[Entry | None, JSON]:
+    def _find_tool(
+        self, call: ToolCall, lane: str, caller: str | None
+    ) -> tuple[Entry | None, str, dict[str, JSON]]:
+        """The recorded call, its lane and what is asked."""
         self._check()
         body = tool_body(call, self._redact)
-        lane = f"tool:{call.tool}"
+        lane = tool_lane(body, lane)
         self._calls[lane] += 1
-        alike = self._alike.get((lane, tool_key(body)))
-        return alike.take(caller) if alike else None, body
+        alike = self._alike.get((lane, tool_key(body, lane)))
+        return alike.take(caller) if alike else None, lane, body
 
     def _check(self) -> None:
         if self.divergence is not None:
@@ -200,16 +240,24 @@ class Player:
             raise self.divergence
 
     def _played(self, entry: Entry) -> Mapping[str, Any]:
-        request, stored = self._tape.data[entry.place]
+        stored: Mapping[str, Any] = self._tape.data[entry.place][1]
         self._tape.play_counts[entry.place] += 1
-        if address(request.uri)[1] == DISPATCH:
-            for inner in self._within.pop((header(request, "key") or "")[:SHORT], ()):
-                inner.played = True
-                self._tape.play_counts[inner.place] += 1
+        for inner in self.inside(entry):
+            inner.played = True
+            self._tape.play_counts[inner.place] += 1
         started = stored.get("started_ms")
         if started is not None:
             self.clock.move_to(started + (stored.get("duration_ms") or 0.0))
-        return stored  # type: ignore[no-any-return]  # vcrpy ships no types
+        return stored
+
+    def inside(self, entry: Entry) -> Iterator[Entry]:
+        """The calls that were made in the course of a tool's call, and of those, and so on."""
+        request, _ = self._tape.data[entry.place]
+        if address(request.uri)[1] == DISPATCH:
+            name = name_of(header(request, "key") or "", entry.ordinal)
+            for inner in self._within.get(name, ()):
+                yield from self.inside(inner)
+                yield inner
 
     def _read(self) -> int:
         """Index the tape, whose requests are rebuilt and verified; how many calls it has."""
@@ -226,12 +274,18 @@ class Player:
                 ordinal=int(header(request, "ordinal") or 0),
                 caller=header(request, "step"),
             )
-            key = what.key if isinstance(what, Asked) else tool_key(what)
+            key = what.key if isinstance(what, Asked) else tool_key(what, lane)
             self._alike.setdefault((lane, key), _Alike()).entries.append(entry)
-            inside = header(request, "within")
-            if inside:
-                self._within.setdefault(inside, []).append(entry)
-            self.notes.add(stored.get("runtime") or {})
+            if isinstance(what, Asked):
+                models = self._models.setdefault(lane, [])
+                if what.model not in models:
+                    models.append(what.model)
+            stream = within = header(request, "within")
+            if within:
+                self._within.setdefault(within, []).append(entry)
+            if method == DISPATCH:
+                stream = name_of(key, entry.ordinal)
+            self.notes.add(stored.get("runtime") or {}, stream)
         for alike in self._alike.values():
             alike.close()
         for run, digests in steps.items():
@@ -254,7 +308,7 @@ class Player:
                     found = what.key
                 elif method == DISPATCH:
                     what = restored(request.body)
-                    found = tool_key(what)
+                    found = tool_key(what, lane)
                 else:
                     what = found = key
             except (ValueError, KeyError, TypeError) as error:
@@ -294,9 +348,8 @@ class Player:
             return None, f"nothing was recorded in this lane (recorded lanes: {lanes})"
         return nearest, ""
 
-    def _diverge_tool(self, call: ToolCall, body: JSON, caller: str | None) -> Divergence:
-        lane = f"tool:{call.tool}"
-        alike = self._alike.get((lane, tool_key(body)))
+    def _diverge_tool(self, lane: str, body: dict[str, JSON], caller: str | None) -> Divergence:
+        alike = self._alike.get((lane, tool_key(body, lane)))
         nearest, note = self._compared(lane, body, len(alike.entries) if alike else 0)
         error = diverged_tool(
             body,
@@ -312,7 +365,7 @@ class Player:
     def _noted(self, error: Divergence) -> Divergence:
         if self.interrupted:
             error.add_note("this cassette's recording was interrupted, so it may end too early")
-        self.divergence = error
+        self.divergence, self.diverged_in = error, threading.get_ident()
         return error
 
     def _nearest(self, lane: str, asked: Any) -> Any:

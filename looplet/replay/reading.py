@@ -11,7 +11,7 @@ from typing import Any
 from looplet.core.codec import JSON
 from looplet.core.records import ToolCall, ToolResult
 from looplet.errors import CassetteError
-from looplet.replay.entries import DISPATCH, MODEL_METHODS, STEP, RunLog, header, step_of
+from looplet.replay.entries import DISPATCH, MODEL_METHODS, STEP, RunLog, address, header, step_of
 from looplet.replay.outcomes import answer_of
 from looplet.replay.playback import Player
 from looplet.replay.requests import Asked
@@ -85,7 +85,7 @@ class _Reader:
     ) -> None:
         answer = answer_of(stored)
         usage = answer.outcome.usage or {}
-        lane = request.uri.partition("://")[2].rpartition("/")[0]
+        lane = address(request.uri)[0]
         failure = answer.failure
         step = step_of(header(request, "step"))
         call = LLMCall(

@@ -5,11 +5,12 @@ Knows the vcrpy tape and the journal; knows nothing of backends and loops.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from looplet.replay import _vcr
 from looplet.replay.clock import Notes
 from looplet.replay.entries import DISPATCH, SHORT, STEP, RunLog, Ticket, response, uri_of
 from looplet.replay.journal import Journal, Journaled, journal_path
+from looplet.replay.outcomes import stored_failure
 from looplet.replay.persister import FORMAT, Persister, Serializer
 from looplet.replay.requests import LaneKeys, Packer
 from looplet.replay.runs import Chain
 from looplet.replay.serializer import storable
-from looplet.replay.tooling import stored_result, tool_body, tool_key, within
+from looplet.replay.tooling import Progress, stored_result, tool_body, tool_key, tool_lane
+from looplet.replay.within import within
 
 
 class Recorder:
@@ -35,6 +38,8 @@ class Recorder:
 
     live = True
     """Whether what is asked goes to the model and the tools themselves."""
+    replaying = False
+    """Whether answers come from a recording now."""
 
     def __init__(
         self,
@@ -46,6 +51,8 @@ class Recorder:
         parent: Mapping[str, JSON] | None = None,
         keeps_old: bool = False,
         tools: str = "live",
+        notes: Notes | None = None,
+        played_ms: float = 0.0,
     ) -> None:
         self.path = path
         self._place = path.absolute()  # the working directory may change before the end
@@ -55,13 +62,19 @@ class Recorder:
         self._redact = redact = None if redactor is None else redactor.value
         self._keeps_old, self.tools = keeps_old, tools
         self._about: dict[str, JSON] = dict(about) if redact is None else redact(dict(about))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._process = os.getpid()
         self._tape = _tape(self._place, mode, self.persister)
+        self._began, self.started = time.perf_counter() - played_ms / 1000, time.time()
+        self.started -= played_ms / 1000
         self._journal = Journal(
-            journal_path(self._place), metadata=storable(self._about), tools=tools
+            journal_path(self._place),
+            metadata=storable(self._about),
+            about=_head(tools, parent, self.started),
         )
         self._closed = False
-        self._began, self.started = time.perf_counter(), time.time()
+        self._pending: dict[int, tuple[Ticket, Callable[[], Exception | None]]] = {}
+        """Calls under way, and what tells whether somebody still waits for them."""
         self._keys: dict[str, LaneKeys] = {}
         self._begun: Counter[tuple[str, str]] = Counter()
         self._packer = Packer()
@@ -74,7 +87,7 @@ class Recorder:
         """Of each call whose step has not come yet: where its result is stored, and its digest."""
         self._numbers: dict[str, str] = {}
         """The step of each call that is about to be run."""
-        self.notes = Notes()
+        self.notes = Notes() if notes is None else notes
         self.seed: int | None = None
         """Seed of the cassette's random numbers, if anybody asked for them."""
 
@@ -90,8 +103,18 @@ class Recorder:
     def play(self, *_: Any, **__: Any) -> None:
         """Nothing is answered from a tape that is being recorded."""
 
-    def play_tool(self, call: ToolCall) -> None:
+    def play_tool(self, call: ToolCall, *, lane: str = "main") -> None:
         """Nor is a tool's call."""
+
+    def shape(self, lane: str) -> None:
+        """The shape of another backend that stands for the one that is asked: there is none."""
+
+    def seed_with(self, seed: int) -> None:
+        """Remember from what the cassette's random numbers are drawn."""
+        with self._lock:
+            self._open()
+            self.seed = seed
+            self._journal.append({"seed": seed})
 
     def begin(
         self, lane: str, request: ModelRequest, *, model: str | None, caller: str | None = None
@@ -103,61 +126,91 @@ class Recorder:
             asked = keys.of_request(request, model=model)
             return self._ticket(lane, asked.method, asked.key, asked, caller)
 
-    def begin_tool(self, call: ToolCall) -> Ticket:
+    def begin_tool(self, call: ToolCall, *, lane: str = "main") -> Ticket:
         """Note what is asked, before the tool runs."""
         with self._lock:
             self._open()
             caller = self._numbers.pop(call.call_id, None)
             body = tool_body(call, self._redact)
-            return self._ticket(f"tool:{call.tool}", DISPATCH, tool_key(body), body, caller)
+            lane = tool_lane(body, lane)
+            return self._ticket(lane, DISPATCH, tool_key(body, lane), body, caller)
 
-    def keep(self, ticket: Ticket, stored: Mapping[str, JSON], *, shape: JSON = None) -> int:
-        """Store what a call came to, on the disk; ``shape`` tells of the backend, once a lane."""
-        line = self.write(ticket, stored, shape=shape)
+    def adopt(self, ticket: Ticket, stored: Mapping[str, JSON]) -> None:
+        """Take over what another recording has, under the same address."""
+        with self._lock:
+            begun = self._begun
+            address = ticket.lane, ticket.key
+            begun[address] = max(begun[address], ticket.ordinal + 1)
+            self._write(ticket, stored)
+
+    def watch(self, ticket: Ticket, given_up: Callable[[], Exception | None]) -> None:
+        """A call is under way; ``given_up`` tells what its caller went on with, if nobody waits."""
+        with self._lock:
+            self._pending[id(ticket)] = ticket, given_up
+
+    def keep(self, ticket: Ticket, stored: Mapping[str, JSON]) -> int:
+        """Store what a call came to, on the disk."""
+        line = self.write(ticket, stored)
         self.flush(line)
         return line
 
-    def keep_tool(self, ticket: Ticket, result: ToolResult) -> None:
-        """Store what a tool gave."""
-        self.keep(ticket, stored_result(result, self._redact))
+    def keep_tool(self, ticket: Ticket, result: ToolResult, progress: Progress) -> None:
+        """Store what a tool gave, and what it told meanwhile."""
+        self.keep(ticket, stored_result(result, self._redact, progress))
         self.remember(ticket, result)
 
-    async def akeep_tool(self, ticket: Ticket, result: ToolResult) -> None:
+    async def akeep_tool(self, ticket: Ticket, result: ToolResult, progress: Progress) -> None:
         """Do so without holding up an event loop while the disk writes."""
-        line = self.write(ticket, stored_result(result, self._redact))
-        await self.aflush(line)
+        line = self.write(ticket, stored_result(result, self._redact, progress))
         self.remember(ticket, result)
+        await self.aflush(line)
 
-    def write(self, ticket: Ticket, stored: Mapping[str, JSON], *, shape: JSON = None) -> int:
+    def keep_interrupt(self, ticket: Ticket, stored: Mapping[str, JSON]) -> None:
+        """Store what ended a call from outside."""
+        passed = (time.perf_counter() - self._began) * 1000 - (ticket.started_ms or 0.0)
+        self.keep(ticket, {**stored, "duration_ms": round(passed, 3)})
+
+    def write(self, ticket: Ticket, stored: Mapping[str, JSON]) -> int:
         """Store it, to be flushed to the disk with what is returned."""
         with self._lock:
             self._open()
-            if shape is not None and ticket.lane not in self._lanes:
-                like = next((name for name, own in self._lanes.items() if own == shape), None)
-                self._lanes[ticket.lane] = shape if like is None else {"like": like}
-                self._journal.append({"lane": ticket.lane, "shape": self._lanes[ticket.lane]})
-            body: JSON = ticket.body
-            if ticket.method == DISPATCH:
-                body = storable(body)
-            elif ticket.method != STEP:
-                body = self._packer.pack(ticket.lane, body)
-            stored = dict(stored)
-            if ticket.started_ms is not None:
-                stored["started_ms"] = round(ticket.started_ms, 3)
-            noted = self.notes.take()
-            if noted:
-                stored["runtime"] = noted
-            return self._add(ticket, body, stored)
+            # Of a tool's call it is what the tool read itself; what the run read comes with the
+            # next call of the run.
+            noted = self.notes.take(ticket.name if ticket.method == DISPATCH else ticket.within)
+            stored = {**stored, "runtime": noted} if noted else stored
+            return self._write(ticket, stored)
+
+    def _write(self, ticket: Ticket, stored: Mapping[str, JSON]) -> int:
+        self._pending.pop(id(ticket), None)
+        body: JSON = ticket.body
+        if ticket.method == DISPATCH:
+            body = storable(body)
+        elif ticket.method != STEP:
+            body = self._packer.pack(ticket.lane, body)
+        if ticket.started_ms is not None:
+            stored = {**stored, "started_ms": round(ticket.started_ms, 3)}
+        return self._add(ticket, body, stored)
+
+    def knows(self, lane: str) -> bool:
+        """Whether the shape of that lane's backend was described."""
+        return lane in self._lanes
+
+    def describe(self, lane: str, shape: JSON) -> None:
+        """Store the shape of a lane's backend, once."""
+        with self._lock:
+            if lane in self._lanes:
+                return
+            like = next((name for name, own in self._lanes.items() if own == shape), None)
+            self._lanes[lane] = shape if like is None else {"like": like}
+            self._journal.append({"lane": lane, "shape": self._lanes[lane]})
 
     def flush(self, line: int) -> None:
         """Wait until that line of the journal is on the disk."""
         self._journal.flush(line)
 
     async def aflush(self, line: int) -> None:
-        """Do so in a thread."""
-        import asyncio  # loaded by those who have it anyway
-
-        await asyncio.to_thread(self.flush, line)
+        """Do so without holding up an event loop."""
+        await self._journal.aflush(line)
 
     def begin_run(self, task: JSON) -> int:
         """A loop begins; the number by which its steps are told."""
@@ -207,7 +260,8 @@ class Recorder:
         with self._lock:
             self._open()
             log = self._runs[run].end(stop_reason)
-            self._journal.append({"ended": run, "stop_reason": stop_reason, "digest": log.digest})
+            ended = {"ended": run, "stop_reason": log.stop_reason, "digest": log.digest}
+            self._journal.append(ended)
 
     def runtime(self, inner: Runtime) -> Runtime:
         """``inner``, with what it gives noted."""
@@ -216,9 +270,12 @@ class Recorder:
     def close(self, error: BaseException | None) -> None:
         """Write the cassette; a re-recording that failed leaves the old one as it was."""
         with self._lock:
-            if self._closed:
+            if self._closed or os.getpid() != self._process:
                 return
-            self._closed = True
+            try:
+                self._keep_given_up()
+            finally:
+                self._closed = True
             try:
                 self._finish(error)
             finally:
@@ -261,6 +318,17 @@ class Recorder:
         if result.call_id is not None:
             self._results[result.call_id] = (ticket, _digest_of(result))
 
+    def _keep_given_up(self) -> None:
+        """Store what became of calls that nobody waits for, and that are still under way."""
+        if self._journal.broken:
+            return
+        for ticket, given_up in [*self._pending.values()]:
+            failure = given_up()
+            if failure is not None:
+                passed = (time.perf_counter() - self._began) * 1000 - (ticket.started_ms or 0.0)
+                stored = stored_failure(failure, duration_ms=passed, redact=self._redact)
+                self._write(ticket, stored)
+
     def _finish(self, error: BaseException | None) -> None:
         self._leave_out_unwritten()
         if len(self._tape) and error is not None and self._keeps_old and self._place.exists():
@@ -290,6 +358,11 @@ class Recorder:
             raise CassetteError(
                 f"cassette {self.path} is closed; make model calls inside its with block"
             )
+        if os.getpid() != self._process:
+            raise CassetteError(
+                f"cassette {self.path} is recorded by the process that opened it, and this is a "
+                "child of it. Give the child a cassette of its own."
+            )
 
 
 def header(
@@ -308,12 +381,7 @@ def header(
     out: dict[str, JSON] = {"looplet_format": FORMAT}
     if interrupted:
         out["interrupted"] = True
-    if recorded is not None:
-        out["recorded"] = datetime.fromtimestamp(recorded, UTC).isoformat()
-    if tools != "live":
-        out["tools"] = tools
-    if parent:
-        out["parent"] = dict(parent)
+    out |= _head(tools, parent, recorded)
     out |= {"lanes": storable(dict(lanes)), "about": storable(dict(about))}
     if runs:
         out["runs"] = storable([dict(run) for run in runs])
@@ -324,6 +392,17 @@ def header(
     return out
 
 
+def _head(tools: str, parent: Mapping[str, JSON] | None, recorded: float | None) -> dict[str, JSON]:
+    out: dict[str, JSON] = {}
+    if recorded is not None:
+        out["recorded"] = datetime.fromtimestamp(recorded, UTC).isoformat()
+    if tools != "live":
+        out["tools"] = tools
+    if parent:
+        out["parent"] = dict(parent)
+    return out
+
+
 def write_recovered(journal: Journaled, path: Path) -> None:
     """Write the calls of a journal as a cassette, marked as interrupted."""
     tape = _tape(path, "once", Persister())
@@ -331,7 +410,7 @@ def write_recovered(journal: Journaled, path: Path) -> None:
         _add(tape, call)
     unknown: dict[str, JSON] = {"steps": None, "stop_reason": None, "digest": None}
     runs = [unknown | dict(run) for run in journal.runs]
-    out = header(journal.lanes, {}, interrupted=True, tools=journal.tools)
+    out = header(journal.lanes, {}, interrupted=True) | dict(journal.about)
     out |= {"about": dict(journal.metadata)} | ({"runs": runs} if runs else {})
     _vcr.save_tape(tape, out)
 

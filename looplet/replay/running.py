@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +19,20 @@ from looplet.core.loop import async_composable_loop, composable_loop
 from looplet.core.records import new_id
 from looplet.errors import CassetteError
 from looplet.redaction import Given, Redactor
-from looplet.replay.cassette import Cassette, StreamMode, ToolsMode, held, use_cassette
+from looplet.replay.cassette import (
+    Cassette,
+    StreamMode,
+    ToolsMode,
+    held,
+    stems_from,
+    use_cassette,
+)
 from looplet.replay.diff import TrajectoryDiff, diff
 from looplet.replay.divergence import Divergence
 from looplet.replay.entries import RunLog
 from looplet.replay.opening import open_fork
 from looplet.replay.reading import read_trajectory
+from looplet.replay.runs import redacted
 from looplet.trajectory.model import Trajectory
 from looplet.trajectory.recorder import TrajectoryRecorder
 
@@ -86,6 +94,8 @@ class ReplayResult:
     """The replayed run, as far as it went."""
     recorded: RunLog | None
     """The recorded run's digest chain; ``None`` if it ran without ``wrap_config``."""
+    replayed: RunLog | None
+    """That of the replay, without secrets as the recorded one is; ``None`` if no run began."""
     divergence: Divergence | None
     """Where and how the replay left the recording, if it did."""
     unplayed: int
@@ -102,7 +112,7 @@ class ReplayResult:
             return False
         if self.recorded is None or self.recorded.digest is None:
             return self.unplayed == 0
-        return self.recorded.digest == self.trajectory.digest
+        return self.replayed is not None and self.recorded.digest == self.replayed.digest
 
     def __str__(self) -> str:
         steps = f"{len(self.trajectory.steps)} steps, {self.trajectory.stop_reason}"
@@ -156,23 +166,26 @@ async def areplay(
 ) -> ReplayResult:
     """Do what ``replay`` does, inside a running event loop."""
     parts = agent_of(agent)
-    divergence: Divergence | None = None
-    with use_cassette(path, tools=tools, redact=redact, stream=stream) as cassette:
+    redactor = Redactor.of(redact)
+    with use_cassette(path, tools=tools, redact=redactor, stream=stream) as cassette:
         run = _Driven(parts, cassette, replay_of=cassette.content_hash)
         try:
             await run.drive()
-        except Divergence as error:
-            divergence = error
-        divergence = divergence or cassette.divergence
+        except BaseException as error:
+            if not stems_from(error, cassette.divergence):
+                raise
+        divergence = cassette.divergence
         cassette.clear_divergence()
         recorded = cassette.runs[0] if cassette.runs else None
+        replayed = cassette.replayed[0] if cassette.replayed else None
         unplayed = cassette.unplayed
     trajectory = run.recorder.trajectory
-    if divergence is None and recorded is not None and recorded.digest is not None:
-        divergence = _parted(Path(path), recorded, trajectory)
+    if divergence is None and recorded and replayed and recorded.digest is not None:
+        divergence = _parted(Path(path), recorded, replayed, _clean(trajectory, redactor))
     return ReplayResult(
         trajectory=trajectory,
         recorded=recorded,
+        replayed=replayed,
         divergence=divergence,
         unplayed=unplayed,
         cassette=Path(path),
@@ -281,9 +294,28 @@ class _Driven:
                 pass
 
 
-def _parted(path: Path, recorded: RunLog, trajectory: Trajectory) -> Divergence | None:
+def _clean(run: Trajectory, redactor: Redactor) -> Trajectory:
+    """The run without secrets, to be compared with a recording, which has none."""
+    if not redactor.active:
+        return run
+    steps = [redacted(each.to_step(), redactor.value) for each in run.steps]
+    return replace(
+        run,
+        task=redactor.value(run.task),
+        stop_reason=redactor.value(run.stop_reason),
+        final_output=redactor.value(run.final_output),
+        steps=[
+            replace(each, tool_call=step.tool_call, tool_result=step.tool_result)
+            for each, step in zip(run.steps, steps, strict=True)
+        ],
+    )
+
+
+def _parted(
+    path: Path, recorded: RunLog, replayed: RunLog, trajectory: Trajectory
+) -> Divergence | None:
     """The divergence of a run that asked the same and came out otherwise."""
-    if recorded.digest == trajectory.digest:
+    if recorded.digest == replayed.digest:
         return None
     found: TrajectoryDiff = diff(read_trajectory(path), trajectory)
     step = found.step

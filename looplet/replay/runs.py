@@ -13,7 +13,9 @@ from typing import Any
 from looplet.core.codec import JSON, digest, from_jsonable, to_jsonable
 from looplet.core.records import Step
 from looplet.core.watching import StepWatcher
+from looplet.replay.divergence import SideEffectRefused
 from looplet.replay.entries import RunLog
+from looplet.replay.within import within
 from looplet.trajectory.model import first_link, next_link
 
 Redact = Callable[[Any], Any] | None
@@ -37,6 +39,8 @@ class Chain:
 
     def end(self, stop_reason: str | None) -> RunLog:
         """The run is over."""
+        if self._redact is not None:
+            stop_reason = self._redact(stop_reason)
         self.log.stop_reason = stop_reason
         self.log.digest = digest(f"{self._link}:{stop_reason}")
         return self.log
@@ -46,6 +50,8 @@ def redacted(step: Step, redact: Callable[[Any], Any]) -> Step:
     """The step without secrets, as a store would give it back."""
     call, result = step.tool_call, step.tool_result
     clean = {
+        "tool": call.tool,
+        "summary": result.args_summary,
         "args": from_jsonable(to_jsonable(call.args)),
         "reasoning": call.reasoning,
         "data": from_jsonable(to_jsonable(result.data)),
@@ -54,9 +60,18 @@ def redacted(step: Step, redact: Callable[[Any], Any]) -> Step:
     clean = redact(clean)
     return Step(
         step.number,
-        replace(call, args=clean["args"], reasoning=clean["reasoning"]),
-        replace(result, data=clean["data"], error=clean["error"]),
+        replace(call, tool=clean["tool"], args=clean["args"], reasoning=clean["reasoning"]),
+        replace(result, args_summary=clean["summary"], data=clean["data"], error=clean["error"]),
     )
+
+
+def copied(step: Step) -> Step:
+    """The step as a store would give it back; later changes of what was handed out miss it."""
+    kept = redacted(step, lambda clean: clean)
+    result = kept.tool_result
+    rest = from_jsonable(to_jsonable([result.warnings, result.metadata]))
+    kept.tool_result = replace(result, warnings=rest[0], metadata=rest[1])
+    return kept
 
 
 class RunWatcher(StepWatcher):
@@ -66,6 +81,10 @@ class RunWatcher(StepWatcher):
         super().__init__()
         self._half = half
         self._run: Any = None
+
+    def on_step(self, state: Any, session_log: Any, step: Step, briefing: str) -> None:
+        """Take the step before anybody can change it: it is yielded right after this."""
+        self._catch_up(state)
 
     def run_begun(self, state: Any) -> None:
         """A run begins: the cassette is told its task."""
@@ -90,3 +109,16 @@ class RunWatcher(StepWatcher):
         """The run is over, however it ended."""
         self._catch_up(state)
         self._half.end_run(self._run, getattr(state, "_stop_reason", None))
+
+
+class GuardingWatcher(RunWatcher):
+    """The same in a run whose tools go through the cassette: none may run past it."""
+
+    def around_tool(self, tool_call: Any, step_num: int) -> None:
+        """Refuse a tool that is about to run and that no registry of the cassette runs."""
+        if within() is None:
+            raise SideEffectRefused(
+                f"tool {tool_call.tool!r} was to be run past the cassette {self._half.path}, which "
+                'was opened with tools="recorded"; it was not run. Pass the loop '
+                "cassette.wrap_tools(tools)."
+            )

@@ -13,10 +13,12 @@ from looplet.core.backend import Reply, takes
 from looplet.core.codec import JSON
 from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.messages import Method
+from looplet.core.threads import waited_for
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper, begin_anew, request_of
-from looplet.errors import CassetteError
+from looplet.errors import CassetteError, RunCancelled
 from looplet.replay.entries import Ticket
 from looplet.replay.outcomes import (
+    GRACE_S,
     Answer,
     Piece,
     stored_failure,
@@ -114,15 +116,26 @@ class _Through(TellsLastCall, Wrapper):
         may_ask: Callable[[], None] = lambda: None,
     ) -> None:
         if inner is None:
-            inner = _StandIn(half.lanes.get(lane, {}))
+            name = lane if half.redactor is None else half.redactor.text(lane)
+            inner = _StandIn(half.lanes.get(name, {}))
         super().__init__(inner)
-        self._half, self._lane, self._realtime = half, lane, realtime
+        self._half, self._realtime = half, realtime
+        self._lane = self._clean(lane)
         self._may_ask = may_ask
         self._asked: Asked = set()
         self._last = LastCall()
 
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether replies come from a recording and take no time, so that nobody need wait."""
+        replaying: bool = self._half.replaying
+        return replaying and not self._realtime
+
     def takes(self, method: str, keyword: str) -> bool:
         """Answer for the wrapped backend, and remember the question for the replay."""
+        shape = self._half.shape(self._lane)
+        if shape is not None:
+            return keyword in self.own_keywords or _StandIn(shape).takes(method, keyword)
         if self._half.live:
             self._asked.add((method, keyword))
         return super().takes(method, keyword)
@@ -131,45 +144,67 @@ class _Through(TellsLastCall, Wrapper):
         half, inner = self._half, self.inner
         self._may_ask()
         answer: Answer | None = half.play(
-            lane_of(self._lane, keywords),
+            self._clean(lane_of(self._lane, keywords)),
             request_of(method, prompt, keywords),
             model=model_of(inner),
             caller=keywords.get("caller"),
+            any_model=isinstance(inner, _StandIn),
         )
         if answer is not None:
             self._last.set(answer.outcome)
         return answer
 
+    def _clean(self, lane: str) -> str:
+        """A lane's name without secrets; it stands in every address."""
+        redactor = self._half.redactor
+        return lane if redactor is None else str(redactor.text(lane))
+
     def _begin(self, method: Method, prompt: str, keywords: dict[str, Any]) -> _Call:
         """Note the request, and listen to the pieces of its reply."""
         ticket = self._half.begin(
-            lane_of(self._lane, keywords),
+            self._clean(lane_of(self._lane, keywords)),
             request_of(method, prompt, keywords),
             model=model_of(self.inner),
             caller=keywords.get("caller"),
         )
         call = _Call(ticket, self._half.redactor)
+        self._half.watch(ticket, call.given_up)
         tell = keywords.get("on_chunk")
         if tell is not None:
             keywords["on_chunk"] = _Listener(tell, call)
         return call
 
     def _keep(self, call: _Call, reply: Reply | None) -> int:
+        gone = call.given_up()
+        if gone is not None:  # whoever asked was told that it failed, and does not get the reply
+            line = self._keep_failure(call, gone)
+            assert line is not None
+            return line
         reply = "" if reply is None else reply
         usage = getattr(self.inner, "last_usage", None)
         stop_reason = getattr(self.inner, "last_stop_reason", None)
-        self._last.set(CallOutcome(usage=usage, stop_reason=stop_reason))
         stored = call.stored_reply(reply, usage=usage, stop_reason=stop_reason)
+        outcome = CallOutcome(
+            usage=usage,
+            stop_reason=stop_reason,
+            duration_ms=stored["duration_ms"],
+            first_token_ms=call.first_token_ms,
+        )
+        self._last.set(outcome)
         return self._write(call, stored)
 
     def _keep_failure(self, call: _Call, error: BaseException) -> int | None:
         self._last.clear()
-        stored = call.stored_failure(error)
+        stored = call.stored_failure(call.given_up() or error)
         return None if stored is None else self._write(call, stored)
 
     def _write(self, call: _Call, stored: dict[str, JSON]) -> int:
-        shape = shape_of(self.inner, self._asked)
-        line: int = self._half.write(call.ticket, stored, shape=shape)
+        # The wrapper's own lane too: a replay without a backend asks it for the shape, also
+        # where all calls have lanes of their own.
+        for lane in (self._lane, call.ticket.lane):
+            if not self._half.knows(lane):
+                self._half.describe(lane, shape_of(self.inner, set(self._asked)))
+        line: int = self._half.write(call.ticket, stored)
         return line
 
 
@@ -180,6 +215,7 @@ class CassetteBackend(_Through, SyncWrapper):
         """Replay one call, or make it and keep it before its reply is used."""
         answer = self._play(method, prompt, keywords)
         if answer is not None:
+            _cancel_again(answer, keywords.get("cancel_token"))
             return self._replay(answer, keywords.get("on_chunk"))
         call = self._begin(method, prompt, keywords)
         try:
@@ -211,6 +247,7 @@ class AsyncCassetteBackend(_Through, AsyncWrapper):
         """Replay one call, or make it and keep it before its reply is used."""
         answer = self._play(method, prompt, keywords)
         if answer is not None:
+            _cancel_again(answer, keywords.get("cancel_token"))
             return await self._replay(answer, keywords.get("on_chunk"))
         call = self._begin(method, prompt, keywords)
         try:
@@ -236,7 +273,7 @@ class AsyncCassetteBackend(_Through, AsyncWrapper):
             await asyncio.sleep(max(0.0, answer.duration_ms - waited) / 1000)
         if answer.cancelled:
             # Whoever gave it up then does so again, and is cancelled as it was.
-            await asyncio.sleep((answer.duration_ms or 0.0) / 1000 + _GRACE_S)
+            await asyncio.sleep((answer.duration_ms or 0.0) / 1000 + GRACE_S)
         return answer.give()
 
 
@@ -246,12 +283,26 @@ class _Call:
     def __init__(self, ticket: Ticket, redactor: Any) -> None:
         self.ticket = ticket
         self.pieces: list[Piece] = []
+        self.anew = 0
+        """How often the call was made again, by a wrapper further in."""
+        self.first_token_ms: float | None = None
+        self.given_up = waited_for()
+        """What its caller went on with instead, once nobody waits for it."""
         self._redactor = redactor
         self._began = time.perf_counter()
 
     def heard(self, piece: str) -> None:
         """A piece came."""
-        self.pieces.append((round(self._passed(), 1), piece))
+        at = round(self._passed(), 1)
+        if self.first_token_ms is None:
+            self.first_token_ms = at
+        self.pieces.append((at, piece))
+
+    def begin_anew(self) -> None:
+        """The pieces are void."""
+        self.pieces.clear()
+        self.anew += 1
+        self.first_token_ms = None
 
     def stored_reply(self, reply: Reply, *, usage: object, stop_reason: object) -> dict[str, JSON]:
         """The reply as it is stored."""
@@ -266,7 +317,7 @@ class _Call:
         if self.pieces:
             text = text_in(reply if redact is None else redact(reply))
             stored |= stored_stream(self._clean_pieces(), text)
-        return stored
+        return stored | self._anew()
 
     def stored_failure(self, error: BaseException) -> dict[str, JSON] | None:
         """The failure as it is stored; ``None`` for what is none of the call."""
@@ -279,7 +330,12 @@ class _Call:
             stored = stored_interrupt(error)
             if stored is not None:
                 stored["duration_ms"] = round(self._passed(), 3)
-        return None if stored is None else stored | stored_stream(self._clean_pieces(), "")
+        if stored is None:
+            return None
+        return stored | stored_stream(self._clean_pieces(), "") | self._anew()
+
+    def _anew(self) -> dict[str, JSON]:
+        return {"anew": self.anew} if self.anew else {}
 
     def _clean_pieces(self) -> list[Piece]:
         if self._redactor is None or not self.pieces:
@@ -303,7 +359,7 @@ class _Listener:
 
     def begin_anew(self) -> None:
         """What was heard is void: the call is made again."""
-        self._call.pieces.clear()
+        self._call.begin_anew()
         begin_anew(self._tell)
 
 
@@ -311,14 +367,18 @@ def _told(answer: Answer, tell: Any) -> Sequence[Piece]:
     """What a listener is told in a replay: the recorded pieces, else the whole text in one."""
     if tell is None:
         return ()
+    for _ in range(answer.anew):
+        begin_anew(tell)
     if answer.pieces or answer.failure is not None:
         return answer.pieces
     text = text_in(answer.give())
     return [(answer.duration_ms or 0.0, text)] if text else ()
 
 
-_GRACE_S = 1.0
-"""How much longer than recorded a cancelled call waits, in a replay, to be cancelled."""
+def _cancel_again(answer: Answer, token: Any) -> None:
+    """Set the token of a run that was cancelled while the model was asked."""
+    if token is not None and isinstance(answer.failure, RunCancelled):
+        token.cancel()
 
 
 def _keywords_of(backend: object, method: str, asked: Asked) -> dict[str, JSON]:

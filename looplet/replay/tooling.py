@@ -5,14 +5,13 @@ Knows registries and the halves of a cassette; knows nothing of files.
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from looplet.core.codec import JSON, canonical, digest, to_jsonable
+from looplet.core.codec import JSON, canonical, digest, from_jsonable, to_jsonable
 from looplet.core.records import (
     ErrorKind,
     ToolCall,
@@ -21,19 +20,42 @@ from looplet.core.records import (
     is_dunder,
     summarize_args,
 )
-from looplet.replay.entries import SHORT, Ticket, response
-from looplet.replay.outcomes import interrupt_of, stored_interrupt
+from looplet.replay.entries import Ticket, response
+from looplet.replay.guarding import guarded, lent
+from looplet.replay.outcomes import GRACE_S, interrupt_of, is_cancelled, stored_interrupt
 from looplet.replay.serializer import restored, storable
+from looplet.replay.within import inside
 
 Run: TypeAlias = Callable[[Sequence[ToolCall], list[Any]], list[ToolResult]]
+Progress: TypeAlias = list[tuple[str, Any]]
+"""Stages that a tool reported, with their data."""
 
-_WITHIN: ContextVar[str | None] = ContextVar("looplet_within_tool", default=None)
-"""Short key of the recorded tool call that runs in this thread or task."""
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswer:
+    """What a recorded call came to."""
 
-def within() -> str | None:
-    """The tool call in whose course the caller runs."""
-    return _WITHIN.get()
+    result: ToolResult | None
+    interrupt: BaseException | None = None
+    """What ended it from outside, instead of a result."""
+    duration_ms: float = 0.0
+    progress: Progress
+
+    def give(self, ctx: Any) -> ToolResult:
+        """The result; its progress and warnings are told to whoever asked. Raises an interrupt."""
+        for stage, data in self.progress if ctx is not None else ():
+            ctx.report_progress(stage, data)
+        if self.interrupt is not None:
+            raise self.interrupt
+        assert self.result is not None
+        if ctx is not None and self.result.warnings:
+            ctx.warnings.extend(self.result.warnings)
+        return self.result
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was given up by whoever waited for it."""
+        return self.interrupt is not None and is_cancelled(self.interrupt)
 
 
 def tool_body(call: ToolCall, redact: Any) -> dict[str, JSON]:
@@ -43,55 +65,78 @@ def tool_body(call: ToolCall, redact: Any) -> dict[str, JSON]:
     return redact(body) if redact is not None else body
 
 
-def tool_key(body: JSON) -> str:
-    """SHA-256 of a tool call's canonical text, in hex."""
-    return digest(canonical(body))
+def tool_lane(body: Mapping[str, JSON], lane: str = "main") -> str:
+    """The lane of a tool's calls, of the registry that was wrapped with that name.
+
+    >>> tool_lane({"tool": "price"}), tool_lane({"tool": "price"}, "worker:1")
+    ('tool:price', 'worker:1/tool:price')
+    """
+    own = f"tool:{body['tool']}"
+    return own if lane == "main" else f"{lane}/{own}"
 
 
-def stored_result(result: ToolResult, redact: Any) -> dict[str, JSON]:
+def tool_key(body: Mapping[str, JSON], lane: str) -> str:
+    """SHA-256 of a tool call's canonical text, in hex; calls of two lanes have two keys."""
+    text = canonical(body)
+    return digest(text if lane == tool_lane(body) else f"{lane}\n{text}")
+
+
+def stored_result(
+    result: ToolResult, redact: Any, progress: Progress | None = None
+) -> dict[str, JSON]:
     """A tool's result as a stored response."""
     body: dict[str, JSON] = {}
+    if progress:
+        body["progress"] = [list(each) for each in progress]
     error = result.error_detail
     if error is not None:
         body["error"] = {
             "kind": error.kind.value,
             "message": error.message,
             "retriable": error.retriable,
-            "context": to_jsonable(error.context),
-            "recovery_hint": to_jsonable(error.recovery_hint),
+            "context": error.context,
+            "recovery_hint": error.recovery_hint,
         }
     elif result.error is not None:
         body["error"] = {"message": result.error}
     if result.data is not None or error is None:
-        body["data"] = to_jsonable(result.data)
+        body["data"] = result.data
     for name in ("warnings", "metadata"):
         value = getattr(result, name)
         if value:
-            body[name] = to_jsonable(value)
+            body[name] = value
     if result.result_key is not None:
         body["result_key"] = result.result_key
     body = redact(body) if redact is not None else body
     return response(storable(body)) | {"duration_ms": round(result.duration_ms, 3)}
 
 
-def result_of(call: ToolCall, stored: Mapping[str, Any]) -> ToolResult:
-    """The recorded result, made anew. Raises what interrupted the tool, if anything did."""
+def tool_answer(call: ToolCall, stored: Mapping[str, Any]) -> ToolAnswer:
+    """What was recorded, made anew."""
     body = restored(stored["body"])
+    progress = [(stage, data) for stage, data in body.get("progress", ())]
+    duration = stored.get("duration_ms", 0.0)
     if "interrupt" in body:
-        raise interrupt_of(body["interrupt"])
-    error = _error_of(body.get("error"))
-    return ToolResult(
+        interrupt = interrupt_of(body["interrupt"])
+        return ToolAnswer(result=None, interrupt=interrupt, duration_ms=duration, progress=progress)
+    result = ToolResult(
         call.tool,
         summarize_args(call.args),
         body.get("data"),
         error=None if "error" not in body else body["error"]["message"],
-        error_detail=error,
-        duration_ms=stored.get("duration_ms", 0.0),
+        error_detail=_error_of(body.get("error")),
+        duration_ms=duration,
         result_key=body.get("result_key"),
         call_id=call.call_id,
         warnings=body.get("warnings", []),
         metadata=body.get("metadata", {}),
     )
+    return ToolAnswer(result=result, duration_ms=duration, progress=progress)
+
+
+def result_of(call: ToolCall, stored: Mapping[str, Any]) -> ToolResult:
+    """The recorded result, made anew. Raises what interrupted the tool, if anything did."""
+    return tool_answer(call, stored).give(None)
 
 
 def _error_of(described: dict[str, Any] | None) -> ToolError | None:
@@ -114,29 +159,44 @@ class CassetteTools:
     sub-agent has a side effect.
     """
 
-    def __init__(self, half: Any, tools: Any) -> None:
+    def __init__(self, half: Any, tools: Any, *, lane: str = "main") -> None:
         self._half = half
-        self._tools = tools if half.live else _disarmed(tools)
+        self._lane = lane if half.redactor is None else half.redactor.text(lane)
+        self._tools = guarded(tools, half) if half.replaying else tools
         if not callable(getattr(tools, "adispatch", None)):
             # The loop then runs tools in a thread, as it would without us.
             self.adispatch = None  # type: ignore[assignment, method-assign]
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The given registry's: of a tool of its own kind the loop knows what may run together."""
+        kind: type = type(self._tools)
+        return kind
+
     def __getattr__(self, name: str) -> Any:
-        if name in {"_tools", "_half"} or is_dunder(name):
+        if name in {"_tools", "_half", "_lane"} or is_dunder(name):
             raise AttributeError(name)
-        return getattr(self._tools, name)
+        return lent(self._tools, name, self._half)
 
     def __iter__(self) -> Iterator[Any]:
         """The tools, in order of registration."""
-        return iter(self._tools)
+        return iter([guarded(spec, self._half) for spec in self._tools])
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a tool of that name."""
         return name in self._tools
 
+    def get(self, name: str) -> Any:
+        """The tool of that name, or ``None``."""
+        return guarded(self._tools.get(name), self._half)
+
+    def register(self, spec: Any) -> None:
+        """Add a tool."""
+        self._tools.register(guarded(spec, self._half))
+
     def copy(self, *, without: Container[str] = ()) -> CassetteTools:
         """Another registry with the same tools, around the same cassette."""
-        return CassetteTools(self._half, self._tools.copy(without=without))
+        return CassetteTools(self._half, self._tools.copy(without=without), lane=self._lane)
 
     def dispatch(self, call: ToolCall, *, ctx: Any = None) -> ToolResult:
         """Run a call and keep what it gave, or give what was kept."""
@@ -150,15 +210,20 @@ class CassetteTools:
 
     async def adispatch(self, call: ToolCall, *, ctx: Any = None) -> ToolResult:
         """Run a call in a running event loop."""
-        played = self._half.play_tool(call)
+        played: ToolAnswer | None = self._half.play_tool(call, lane=self._lane)
         if played is not None:
-            return _told(played, ctx)
-        ticket = self._half.begin_tool(call)
-        with _keeping_interrupts(self._half, [ticket]), _inside(ticket):
-            result = self._tools.adispatch(call, ctx=ctx)
+            if played.cancelled:
+                import asyncio  # loaded by those who have it anyway
+
+                # Whoever gave it up then does so again, and is cancelled as it was.
+                await asyncio.sleep(played.duration_ms / 1000 + GRACE_S)
+            return played.give(ctx)
+        live = _Live(self._half, self._half.begin_tool(call, lane=self._lane), ctx)
+        with _keeping_interrupts([live]), inside(live.ticket.name):
+            result = self._tools.adispatch(call, ctx=live.ctx)
             if inspect.isawaitable(result):
                 result = await result
-        await self._half.akeep_tool(ticket, result)
+        await self._half.akeep_tool(live.ticket, result, live.progress)
         return result  # type: ignore[no-any-return]  # the registry's own
 
     def _run_each(self, calls: Sequence[ToolCall], contexts: list[Any]) -> list[ToolResult]:
@@ -172,71 +237,63 @@ class CassetteTools:
     def _together(
         self, calls: Sequence[ToolCall], contexts: list[Any], run: Run
     ) -> list[ToolResult]:
-        results: list[Any] = [self._half.play_tool(call) for call in calls]
-        for result, ctx in zip(results, contexts, strict=True):
-            if result is not None:
-                _told(result, ctx)
+        played: list[ToolAnswer | None] = [
+            self._half.play_tool(call, lane=self._lane) for call in calls
+        ]
+        results = [
+            None if answer is None else answer.give(ctx)
+            for answer, ctx in zip(played, contexts, strict=True)
+        ]
         left = [place for place, result in enumerate(results) if result is None]
-        if not left:
-            return results
-        tickets = [self._half.begin_tool(calls[place]) for place in left]
-        with _keeping_interrupts(self._half, tickets), _inside(*tickets):
-            live = run([calls[place] for place in left], [contexts[place] for place in left])
-        for place, ticket, result in zip(left, tickets, live, strict=True):
-            self._half.keep_tool(ticket, result)
-            results[place] = result
-        return results
+        if left:
+            lives = [
+                _Live(self._half, self._half.begin_tool(calls[n], lane=self._lane), contexts[n])
+                for n in left
+            ]
+            alone = lives[0].ticket.name if len(lives) == 1 else None
+            with _keeping_interrupts(lives), inside(alone):
+                ran = run([calls[place] for place in left], [live.ctx for live in lives])
+            for place, live, result in zip(left, lives, ran, strict=True):
+                self._half.keep_tool(live.ticket, result, live.progress)
+                results[place] = result
+        return [result for result in results if result is not None]
+
+
+class _Live:
+    """A call that is made: what it is stored under, and the context that says so to the tool."""
+
+    def __init__(self, half: Any, ticket: Ticket, ctx: Any) -> None:
+        self.half, self.ticket = half, ticket
+        self.progress: Progress = []
+        self.ctx = None if ctx is None else self._told(ctx)
+
+    def _told(self, ctx: Any) -> Any:
+        """The context of one call of several, which run in threads of their own."""
+        around, tell = ctx.around, ctx.on_progress
+
+        def heard(stage: str, data: Any = None) -> None:
+            self.progress.append((stage, from_jsonable(to_jsonable(data))))
+            tell(stage, data)
+
+        @contextmanager
+        def own() -> Iterator[None]:
+            with inside(self.ticket.name):
+                if around is None:
+                    yield
+                else:
+                    with around():
+                        yield
+
+        return replace(ctx, around=own, on_progress=None if tell is None else heard)
 
 
 @contextmanager
-def _inside(*tickets: Ticket) -> Iterator[None]:
-    """Say of model calls in here which tool call they belong to; of a batch it is not known."""
-    token = _WITHIN.set(tickets[0].key[:SHORT] if len(tickets) == 1 else None)
-    try:
-        yield
-    finally:
-        _WITHIN.reset(token)
-
-
-@contextmanager
-def _keeping_interrupts(half: Any, tickets: Sequence[Ticket]) -> Iterator[None]:
+def _keeping_interrupts(lives: Sequence[_Live]) -> Iterator[None]:
     """Record that calls were interrupted; an ``Exception`` is the registry's own failure."""
     try:
         yield
     except BaseException as error:
         stored = stored_interrupt(error)
-        for ticket in tickets if stored is not None else ():
-            half.keep(ticket, stored)
+        for live in lives if stored is not None else ():
+            live.half.keep_interrupt(live.ticket, stored)
         raise
-
-
-def _told(result: ToolResult, ctx: Any) -> ToolResult:
-    """The warnings of a replayed tool, where whoever asked hears them."""
-    if ctx is not None and result.warnings:
-        ctx.warnings.extend(result.warnings)
-    return result
-
-
-def _disarmed(tools: Any) -> Any:
-    """A copy of a registry whose functions refuse to run; a registry of another kind as it is."""
-    specs = getattr(tools, "_specs", None)
-    if not isinstance(specs, dict) or not callable(getattr(tools, "copy", None)):
-        return tools
-    other = tools.copy()
-    other._specs = {name: _refusing(spec) for name, spec in specs.items()}  # noqa: SLF001 - its kind
-    return other
-
-
-def _refusing(spec: Any) -> Any:
-    from looplet.replay.divergence import SideEffectRefused
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise SideEffectRefused(
-            f"tool {spec.name!r} was to be run in a replay with recorded tools, by a way round the "
-            "cassette; it was not run. Dispatch through the registry that wrap_tools() gives, or "
-            'replay with tools="live".'
-        )
-
-    other = copy.copy(spec)
-    object.__setattr__(other, "execute", refuse)
-    return other

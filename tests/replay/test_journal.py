@@ -177,7 +177,8 @@ def test_a_journal_that_is_being_written_is_not_taken(path):
 def test_a_journal_without_calls_is_tidied_away(tmp_path):
     path = tmp_path / "x.journal"
     path.write_text('{"looplet_journal":1,"meta')
-    assert leftover(path) is None
+    with leftover(path) as found:
+        assert found is None
     assert not path.exists()
 
 
