@@ -10,7 +10,7 @@ import random
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -244,7 +244,6 @@ class Cassette:
             )
 
 
-@contextmanager
 def use_cassette(
     path: str | os.PathLike[str],
     *,
@@ -253,7 +252,7 @@ def use_cassette(
     redact: Given | None = None,
     stream: StreamMode = "instant",
     metadata: Mapping[str, JSON] | None = None,
-) -> Iterator[Cassette]:
+) -> AbstractContextManager[Cassette]:
     """Record calls into a file, or replay them from it.
 
     Modes: ``none`` replays and never asks a model; ``once`` records if there is no cassette and
@@ -281,11 +280,41 @@ def use_cassette(
     """
     check_choice("tools", tools, ToolsMode)
     check_choice("stream", stream, StreamMode)
-    redactor = Redactor.of(redact)
-    opened = open_half(
-        Path(path), record_mode, metadata or {}, redactor if redactor.active else None, tools
+    return CassetteBlock(
+        _opened(Path(path), record_mode, tools, Redactor.of(redact), stream, metadata or {})
     )
-    with held(opened, metadata=metadata or {}, tools=tools, stream=stream) as cassette:
+
+
+class CassetteBlock(AbstractContextManager[Cassette]):
+    """What ``use_cassette`` gives: a ``with`` block's context manager, and no decorator.
+
+    A decorated function would have no cassette to wrap anything with, and an async one would run
+    when the block is over.
+    """
+
+    def __init__(self, block: AbstractContextManager[Cassette]) -> None:
+        self._block = block
+
+    def __enter__(self) -> Cassette:
+        """Open the cassette."""
+        return self._block.__enter__()
+
+    def __exit__(self, *error: object) -> bool | None:
+        """Close it, with what ended the block."""
+        return self._block.__exit__(*error)
+
+
+@contextmanager
+def _opened(
+    path: Path,
+    mode: RecordMode,
+    tools: ToolsMode,
+    redactor: Redactor,
+    stream: StreamMode,
+    metadata: Mapping[str, JSON],
+) -> Iterator[Cassette]:
+    opened = open_half(path, mode, metadata, redactor if redactor.active else None, tools)
+    with held(opened, metadata=metadata, tools=tools, stream=stream) as cassette:
         yield cassette
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from looplet.core.codec import JSON
 from looplet.errors import CassetteDamaged, CassetteError, CassetteMissing
+from looplet.redaction.placeholders import START as PLACEHOLDER_START
 from looplet.replay import _vcr
 from looplet.replay.serializer import dumps, loads
 
@@ -53,6 +54,8 @@ class Persister:
         self._data = data
         """What is read instead of the file, to try content before it is written."""
         self.content_hash: str | None = None
+        self.redacted = False
+        """Whether the file that was read has placeholders of secrets in it."""
 
     def load_cassette(self, path: str, serializer: object) -> tuple[Any, ...]:
         """Read a file, or raise ``CassetteMissing``, ``CassetteDamaged`` or ``CassetteError``."""
@@ -65,6 +68,7 @@ class Persister:
         if len(requests) != count:
             raise damaged(path, f"its footer counts {count} interactions, it has {len(requests)}")
         self.content_hash = hashlib.sha256(data).hexdigest()
+        self.redacted = PLACEHOLDER_START in text
         return (requests, responses, *metadata)
 
     def save_cassette(self, path: str, recorded: Mapping[str, Any], serializer: object) -> None:

@@ -278,3 +278,23 @@ def test_a_replay_of_a_backend_that_did_not_stream_takes_no_listener(path, model
         cassette.wrap_llm(model("one")).generate("a")
     with use_cassette(path) as cassette:
         assert not takes(cassette.wrap_llm(None), "generate", "on_chunk")
+
+
+def test_placeholders_that_a_replay_hands_out_keep_their_numbers(path, model):
+    """A secret that a reply had is not in the replay, and no other secret may take its number."""
+    first, second = "sk-" + "a1" * 24, "sk-" + "b2" * 24
+    with use_cassette(path, record_mode="once") as cassette:
+        llm = cassette.wrap_llm(model(f"use {first}", "used"))
+        assert llm.generate("Which key?") == f"use {first}"
+        llm.generate(f"I have {second}.")
+    assert first not in path.read_text()
+    assert second not in path.read_text()
+    with use_cassette(path) as cassette:
+        llm = cassette.wrap_llm(None)
+        assert llm.generate("Which key?") == "use [REDACTED:sk-1]"
+        assert llm.generate(f"I have {second}.") == "used"
+
+
+def test_a_cassette_is_no_decorator(path):
+    with pytest.raises(TypeError, match="not callable"):
+        use_cassette(path, record_mode="once")(lambda: None)
