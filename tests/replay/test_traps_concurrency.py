@@ -76,6 +76,11 @@ def turn(name, times, **args):
     return f'{{"tools": [{calls}]}}'
 
 
+def together():
+    """Calls of a turn that are safe to go together do so."""
+    return LoopConfig(max_steps=MANY + 1, concurrent_dispatch=True)
+
+
 def late():
     """Be late by chance: who comes first is another one each time."""
     time.sleep(random.random() / 1000)
@@ -112,11 +117,7 @@ def guesses(steps):
 
 def test_tools_of_a_batch_that_ask_the_same_in_threads(path):
     def run(llm):
-        return guesses(
-            composable_loop(
-                llm=llm, tools=asking(), config=LoopConfig(max_steps=MANY + 1), task="Guess"
-            )
-        )
+        return guesses(composable_loop(llm=llm, tools=asking(), config=together(), task="Guess"))
 
     with use_cassette(path, record_mode="once") as cassette:
         recorded = run(cassette.wrap_llm(Asker(*REPLIES)))
@@ -133,9 +134,7 @@ def test_tools_of_a_batch_that_ask_the_same_in_an_event_loop(path, make):
 
     def run(llm):
         async def go():
-            loop = async_composable_loop(
-                llm=llm, tools=make(), config=LoopConfig(max_steps=MANY + 1), task="Guess"
-            )
+            loop = async_composable_loop(llm=llm, tools=make(), config=together(), task="Guess")
             return guesses([step async for step in loop])
 
         return asyncio.run(asyncio.wait_for(go(), 60))
@@ -157,7 +156,7 @@ def test_recorded_tools_of_a_batch_own_the_calls_made_in_their_course(path):
             composable_loop(
                 llm=cassette.wrap_llm(llm),
                 tools=cassette.wrap_tools(asking()),
-                config=cassette.wrap_config(LoopConfig(max_steps=MANY + 1)),
+                config=cassette.wrap_config(together()),
                 task="Guess",
             )
         )
@@ -215,7 +214,11 @@ def test_sub_agents_side_by_side(path):
         def work(number):
             late()
             result = run_sub_loop(
-                wrapped, "Guess", tools_from([]), subagent_id=f"guesser-{number}", max_steps=2
+                wrapped,
+                "Guess",
+                tools_from([]),
+                subagent_id=f"guesser-{number}",
+                system_prompt="You guess.",
             )
             return result["summary"]
 
@@ -242,7 +245,7 @@ def test_sub_agents_of_a_batch_of_tools(path):
             return {"guess": result["summary"]}
 
         tools = tools_from([delegate], include_done=True)
-        config = LoopConfig(max_steps=MANY + 1)
+        config = together()
         return guesses(composable_loop(llm=llm, tools=tools, config=config, task="Guess"))
 
     class Both(Asker):

@@ -141,9 +141,16 @@ def replayed(path, *, hooks=(), system="", wrap=lambda llm: llm, asynchronous=Fa
 )
 def test_whoever_catches_exceptions_and_retries_does_not_hide_it(path, wrap, asynchronous):
     record(path)
+    steps = []
+
+    class Sees:
+        def on_step(self, state, session_log, step, briefing):
+            steps.append(step)
+
     with pytest.raises(Divergence) as caught:
-        changed(path, wrap=wrap, asynchronous=asynchronous)
+        changed(path, wrap=wrap, asynchronous=asynchronous, hooks=[Sees()])
     assert (caught.value.call, caught.value.step) == (1, 1)
+    assert steps == []  # nor is there one that says that the model failed
 
 
 class CatchesAll:
@@ -179,6 +186,45 @@ class GivesUp(CatchesAll):
             return self.inner.generate(prompt, **keywords)
         except BaseException:
             return call("done", summary="gave up")
+
+
+def test_code_without_a_loop_that_catches_everything_ends_as_the_divergence(path, model):
+    with use_cassette(path, record_mode="once") as cassette:
+        cassette.wrap_llm(model("one")).generate("a")
+
+    def goes_on():
+        with use_cassette(path) as cassette:
+            for each in "xa":
+                with suppress(BaseException):
+                    cassette.wrap_llm(None).generate(each)
+
+    with pytest.raises(Divergence):
+        goes_on()
+
+
+def test_a_run_that_went_on_and_then_failed_otherwise_ends_as_the_divergence(path):
+    record(path)
+
+    class Fails:
+        def post_dispatch(self, state, session_log, tool_call, tool_result, step_num):
+            if tool_call.tool == "done":
+                raise RuntimeError("of another kind")
+
+    class Answers(GivesUp):
+        """A step is made of an answer of its own, and then the run fails."""
+
+        asked = 0
+
+        def generate(self, prompt, **keywords):
+            self.asked += 1
+            own = call("no such tool") if self.asked == 1 else call("done", summary="x")
+            try:
+                return self.inner.generate(prompt, **keywords) if self.asked == 1 else own
+            except BaseException:
+                return own
+
+    with pytest.raises(Divergence):
+        changed(path, wrap=Answers, hooks=[Fails()])
 
 
 def test_a_backend_that_answers_itself_instead_ends_as_the_divergence(path):
@@ -409,9 +455,14 @@ def test_a_fork_that_diverged_does_not_go_live(tmp_path):
         """Asks what was not recorded, and goes on whatever is raised."""
 
         def on_event(self, payload):
-            if payload.event is LifecycleEvent.PRE_LLM_CALL and payload.step_num == 2:
+            if payload.event is LifecycleEvent.PRE_LLM_CALL:
+                self.llm = payload.extra["backend"]
+
+        def should_stop(self, state, step_num, new_entities):
+            if step_num == 2:
                 with suppress(BaseException):
-                    payload.extra["backend"].generate("never recorded")
+                    self.llm.generate("never recorded")
+            return False
 
     with pytest.raises(Divergence):
         fork(path, at=3, agent=agent(hooks=[Swallows()]), llm=live, into=into)

@@ -94,7 +94,7 @@ def odd_tools():
         """Fail."""
         raise {"kind": PermissionError, "type": TypeError}.get(value, RuntimeError)(f"no: {value}")
 
-    @tool(concurrent_safe=True)
+    @tool  # tools that run together would be heard in no order
     def ask(ctx: ToolContext, value: str = "") -> dict:
         """Ask the model, and tell how far it is."""
         ctx.report_progress("asking", {"of": (value,)})
@@ -184,7 +184,10 @@ def run(cassette, llm, *, native, asynchronous, hears=None):
         "tools": cassette.wrap_tools(odd_tools()),
         "config": cassette.wrap_config(
             LoopConfig(
-                max_steps=MAX_STEPS, use_native_tools=native, runtime=Runtime(sleep=lambda _: None)
+                max_steps=MAX_STEPS,
+                use_native_tools=native,
+                concurrent_dispatch=True,
+                runtime=Runtime(sleep=lambda _: None),
             )
         ),
         "task": {"goal": "Go on"},
@@ -329,6 +332,19 @@ def test_any_new_episode_takes_nothing_old_from_its_first_new_call_on(
     assert result.recorded.digests[: at - 1] == old.digests[: at - 1]
 
 
+def test_a_question_that_was_recorded_is_asked_anew_behind_a_new_one(path):
+    with use_cassette(path, record_mode="once") as cassette:
+        llm = cassette.wrap_llm(model(["old a", "old b"]))
+        assert [llm.generate(each) for each in "ab"] == ["old a", "old b"]
+    with use_cassette(path, record_mode="new_episodes") as cassette:
+        llm = cassette.wrap_llm(model(["new x", "new b"]))
+        assert [llm.generate(each) for each in "axb"] == ["old a", "new x", "new b"]
+    with use_cassette(path) as cassette:
+        llm = cassette.wrap_llm(None)
+        assert [llm.generate(each) for each in "axb"] == ["old a", "new x", "new b"]
+        assert cassette.unplayed == 0
+
+
 def test_a_fork_has_the_calls_that_its_parents_tools_made(tmp_path):
     """So that a replay of it with live tools finds them."""
     path, into = tmp_path / "a.yaml", tmp_path / "b.yaml"
@@ -430,7 +446,9 @@ class Moving:
 
 def shows_time(cassette, llm, *, asynchronous=False, with_tools=True):
     """An agent that shows time, an identifier and a number in each prompt; its tools read too."""
-    config = cassette.wrap_config(LoopConfig(max_steps=8, runtime=Moving().runtime))
+    config = cassette.wrap_config(
+        LoopConfig(max_steps=8, concurrent_dispatch=True, runtime=Moving().runtime)
+    )
     runtime, chance = config.runtime, cassette.random
 
     class Shows:
@@ -567,7 +585,7 @@ def test_chance_is_the_same_again_for_each_tool_in_threads(path):
         steps = composable_loop(
             llm=cassette.wrap_llm(llm),
             tools=cassette.wrap_tools(tools_from([roll], include_done=True)),
-            config=cassette.wrap_config(LoopConfig(max_steps=9)),
+            config=cassette.wrap_config(LoopConfig(max_steps=9, concurrent_dispatch=True)),
             task="x",
         )
         rolled = [step.tool_result.data for step in steps]

@@ -163,6 +163,19 @@ def test_without_redaction_it_would_be_there_in_each_place(path):
     assert CANARY.encode().hex() in text
 
 
+def test_a_secret_of_several_lines_is_hidden_in_an_error_too(path):
+    """Which is stored line by line, where YAML cannot show it otherwise."""
+    secret = "first half\nsecond\thalf of it"
+    failure = BackendRefused(f"refused, since this was sent:\n{secret}\nand nothing else")
+    with (
+        pytest.raises(BackendRefused),
+        use_cassette(path, record_mode="once", redact=[secret]) as cassette,
+    ):
+        cassette.wrap_llm(model([failure])).generate("a")
+    assert "first half" not in path.read_text()
+    assert "half of it" not in path.read_text()
+
+
 def test_the_environments_secrets_are_hidden_without_being_named(path, monkeypatch):
     monkeypatch.setenv("DOOR_API_KEY", CANARY)
     journal = record(path, redact=None)

@@ -99,7 +99,9 @@ def run(cassette, llm, tools, **config):
         for step in composable_loop(
             llm=cassette.wrap_llm(llm),
             tools=cassette.wrap_tools(tools),
-            config=cassette.wrap_config(LoopConfig(max_steps=5, **config)),
+            config=cassette.wrap_config(
+                LoopConfig(max_steps=5, concurrent_dispatch=True, **config)
+            ),
             task="Note it",
         )
     ]
@@ -268,7 +270,7 @@ def test_tools_can_be_reached_from_where_a_replay_goes_live_and_not_before(path)
     desk, live = Desk(), model(script(("lime",)))
     with use_cassette(path, record_mode="new_episodes", tools="recorded") as cassette:
         tools, llm = cassette.wrap_tools(desk.tools()), cassette.wrap_llm(live)
-        spec = tools.get("price")
+        spec = tools._specs["price"]
         assert tools.dispatch(ToolCall("price", {"fruit": "pear"})).data["euro"] == 0.4
         with pytest.raises(SideEffectRefused):
             spec.execute(fruit="pear", ctx=ToolContext())

@@ -423,7 +423,7 @@ def test_an_interrupted_tool_is_interrupted_again(path, asynchronous, together):
         keywords = {
             "llm": cassette.wrap_llm(llm, async_=asynchronous),
             "tools": cassette.wrap_tools(tools_from([wait, stop], include_done=True)),
-            "config": cassette.wrap_config(LoopConfig(max_steps=4)),
+            "config": cassette.wrap_config(LoopConfig(max_steps=4, concurrent_dispatch=True)),
             "task": "Wait",
         }
         if not asynchronous:
