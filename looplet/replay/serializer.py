@@ -1,4 +1,4 @@
-"""A cassette's YAML: what is written and how it reads. Knows PyYAML; knows nothing of requests.
+"""A cassette's YAML: what is written and how it reads. Knows texts; knows nothing of requests.
 
 Any text must come back exactly as it was, from libyaml and from the pure Python loader, and a
 text of several lines should read as such in a diff. YAML alone does not give both: what it cannot
@@ -8,12 +8,10 @@ show as a block becomes a tagged mapping (``storable``), with looplet's own tag 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from looplet.core.codec import JSON, TAG, from_jsonable, to_jsonable
-from looplet.errors import MissingExtra
+from looplet.replay.yaml_events import read, write
 
 LINES, ESCAPED = "lines", "escaped"
 """Tags of texts: a list of lines, and Python's backslash escapes."""
@@ -47,20 +45,15 @@ def restored(value: JSON) -> Any:
 
 def dumps(data: dict[str, JSON]) -> str:
     """A document of storable values as YAML, keys in their own order."""
-    dumper = _dumper()
     try:
-        return _dump(data, dumper, _PrivateUse())
+        return _dump(data, _PrivateUse())
     except _TooManyCharacters:
-        return _dump(data, dumper, None)
+        return _dump(data, None)
 
 
 def loads(text: str) -> JSON:
     """The document. Raises ``ValueError`` with the place if the text is not YAML."""
-    yaml = _yaml()
-    try:
-        return yaml.load(text, Loader=_loader())
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"not YAML: {error}") from error
+    return read(text)
 
 
 def _storable(value: JSON) -> JSON:
@@ -129,44 +122,13 @@ class _PrivateUse:
         return self.there.setdefault(match[0], chr(_PRIVATE[len(self.there)]))
 
 
-def _dump(data: JSON, dumper: type, private: _PrivateUse | None) -> str:
-    own: Any = type("_CassetteDumper", (dumper,), {"ignore_aliases": lambda _self, _data: True})
-    own.add_representer(str, _representer(private))
-    text: str = _yaml().dump(
-        data, Dumper=own, sort_keys=False, allow_unicode=True, width=1 << 30, indent=2
-    )
+def _dump(data: JSON, private: _PrivateUse | None) -> str:
+    def shown(text: str) -> tuple[str, str | None]:
+        style = "|" if "\n" in text and not _NOT_IN_A_BLOCK.search(text) else None
+        return (private.hide(text) if private else text), style
+
+    text = write(data, shown)
     # libyaml ends a document that a text with blank lines at its end ended; ours goes on.
     if text.endswith(f"\n{_END}"):
         text = text[: -len(_END)]
     return private.show(text) if private else text
-
-
-def _representer(private: _PrivateUse | None) -> Callable[[Any, str], Any]:
-    def represent(dumper: Any, text: str) -> Any:
-        style = "|" if "\n" in text and not _NOT_IN_A_BLOCK.search(text) else None
-        shown = private.hide(text) if private else text
-        return dumper.represent_scalar("tag:yaml.org,2002:str", shown, style=style)
-
-    return represent
-
-
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtra("pyyaml", needed_for="use_cassette", extra="replay") from error
-    return yaml
-
-
-@lru_cache(maxsize=1)
-def _dumper() -> type:
-    yaml = _yaml()
-    found: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return found
-
-
-@lru_cache(maxsize=1)
-def _loader() -> type:
-    yaml = _yaml()
-    found: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return found
