@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from operator import eq
-from typing import overload
 
 from looplet.core.codec import JSON
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ToolCall, is_dunder
 from looplet.core.show import cut
+from looplet.core.sofar import SoFar
 from looplet.core.usage import message_chars
 
 DROPPED = "[result dropped to save room]"
 """Stands for a result that was dropped out of a turn that is kept for the others' sake."""
-
-
-class _SoFar(Sequence[ChatMessage]):
-    """The first messages of a list that only ever grows, without a copy of it.
-
-    A request names every message so far. A tuple of them, made anew for each step, would cost a
-    run of thousands of steps more than all the rest of the loop.
-    """
-
-    __slots__ = ("_length", "_messages")
-
-    def __init__(self, messages: list[ChatMessage], length: int) -> None:
-        self._messages, self._length = messages, length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[ChatMessage]:
-        return islice(self._messages, self._length)
-
-    @overload
-    def __getitem__(self, place: int) -> ChatMessage: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[ChatMessage, ...]: ...
-    def __getitem__(self, place: int | slice) -> ChatMessage | tuple[ChatMessage, ...]:
-        places = range(self._length)[place]
-        if isinstance(places, int):
-            return self._messages[places]
-        return tuple([self._messages[each] for each in places])
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence):
-            return NotImplemented
-        return len(self) == len(other) and all(map(eq, self, other))
-
-    __hash__ = None  # type: ignore[assignment]  # equal to tuples and lists, which differ in theirs
-
-    def __repr__(self) -> str:
-        return repr(tuple(self))
 
 
 class History:
@@ -83,7 +42,7 @@ class History:
 
     def messages(self) -> Sequence[ChatMessage]:
         """Every message so far; what is added later is not in it."""
-        return _SoFar(self._messages, len(self._messages))
+        return SoFar(self._messages)
 
     def open(self, text: str) -> None:
         """Set the first message."""

@@ -8,6 +8,7 @@ from typing import Any
 from looplet.core.backend import Reply, only_taken, takes
 from looplet.core.messages import Method, ModelRequest
 from looplet.core.records import is_dunder
+from looplet.core.sofar import SoFar
 
 TRANSPORT = frozenset(
     {"cancel_token", "scope", "purpose", "caller", "cache_breakpoints", "on_chunk"}
@@ -22,7 +23,7 @@ def request_of(method: Method, prompt: str, keywords: Mapping[str, Any]) -> Mode
     {'temperature': 0.5, 'max_tokens': 2000, 'top_p': 1}
     """
     known = {key: value for key, value in keywords.items() if key in _FIELDS and value is not None}
-    if "messages" in known:
+    if "messages" in known and not isinstance(known["messages"], SoFar):
         known["messages"] = tuple(known["messages"])
     extra = {
         key: value

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from looplet.core.sofar import SoFar
+
 Span: TypeAlias = tuple[int, int]
 """A half-open range of positions in the old text."""
 Part: TypeAlias = Span | str
@@ -28,6 +30,8 @@ def common_prefix(left: Sequence[object] | str, right: Sequence[object] | str) -
     (4, 2)
     """
     low, high = 0, min(len(left), len(right))
+    if isinstance(left, SoFar) and left.shares(right):
+        return high
     if left[:high] == right[:high]:
         return high
     while high - low > 1:

@@ -107,7 +107,7 @@ class _Reader:
             cached_tokens=usage.get("cached_tokens"),
             tokens_estimated=False,
             model=asked.model,
-            messages=asked.messages,
+            messages=tuple(asked.messages),
             params=dict(asked.params),
             finish_reason=answer.outcome.stop_reason,
             first_token_ms=answer.outcome.first_token_ms,

@@ -18,6 +18,7 @@ from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import ChatMessage, Method, ModelRequest
+from looplet.core.sofar import SoFar
 from looplet.replay.deltas import Part, added, apply_delta, common_prefix, text_delta
 from looplet.replay.serializer import restored, storable
 
@@ -36,13 +37,13 @@ class Asked:
     model: str | None
     params: Mapping[str, JSON]
     tools: Sequence[JSON]
-    messages: tuple[ChatMessage, ...]
-    digests: tuple[str, ...]
+    messages: SoFar[ChatMessage]
+    digests: SoFar[str]
     key: str
 
 
 class LaneKeys:
-    """Requests of one lane made canonical, each hashed only from where it differs.
+    """Requests of one lane made canonical; of each only the new messages are looked at.
 
     The hash runs over the frame (method, model, parameters, tools) and then over the messages'
     digests, so a history that only grows is continued from the hash of the request before.
@@ -50,23 +51,19 @@ class LaneKeys:
 
     def __init__(self, redact: Callable[[Any], Any] | None = None) -> None:
         self._redact = redact
-        self._last: Asked | None = None
-        self._given: tuple[ChatMessage, ...] = ()
+        self._talks: deque[_Talk] = deque(maxlen=WINDOW)
         self._given_frame = self._frame = ""
         self._parsed: dict[str, JSON] = {}
-        self._hasher = hashlib.sha256()
 
     def of_request(self, request: ModelRequest, *, model: str | None) -> Asked:
         """Make a request canonical."""
-        messages = tuple(request.messages) or (ChatMessage(role="user", content=request.prompt),)
-        if request.system_prompt:
-            messages = (self._system(request.system_prompt), *messages)
         return self.of(
             request.method,
             model=model,
             params=request.params(),
             tools=list(request.tools),
-            messages=messages,
+            system=request.system_prompt,
+            messages=request.messages or (ChatMessage(role="user", content=request.prompt),),
         )
 
     def of(
@@ -76,49 +73,53 @@ class LaneKeys:
         model: str | None,
         params: Mapping[str, JSON],
         tools: Sequence[JSON],
-        messages: tuple[ChatMessage, ...],
+        messages: Sequence[ChatMessage],
+        system: str = "",
     ) -> Asked:
-        """Make a request canonical, given by its parts."""
-        new_frame = self._set_frame(method, model, params, tools)
-        known = _same_objects(self._given, messages)
-        last = self._last
-        if last is None or not known:
-            shown, digests = (), ()  # type: tuple[ChatMessage, ...], tuple[str, ...]
-        else:
-            shown, digests = last.messages[:known], last.digests[:known]
-        shown += tuple(self._shown(message) for message in messages[known:])
-        digests += tuple(message.digest for message in shown[known:])
-        if last is None or new_frame or known < len(last.messages):
-            self._hasher = hashlib.sha256(self._frame.encode())
-            known = 0
-        self._hasher.update(bytes.fromhex("".join(digests[known:])))
-        self._given = messages
-        self._last = Asked(
+        """Make a request canonical, given by its parts; ``system`` stands before the messages."""
+        self._set_frame(method, model, params, tools)
+        talk, known = self._nearest(system, messages)
+        seen: dict[int, ChatMessage] = {}
+        if talk is None or known < len(talk.shown):
+            for each in self._talks:
+                seen |= each.seen()
+            talk = _Talk(system, talk.shown[:known] if talk else ())
+            self._talks.append(talk)
+        head = (ChatMessage(role="system", content=system),) if system and not known else ()
+        new = (*head, *messages[max(0, known - bool(system)) :])
+        talk.go_on(messages, [seen.get(id(message)) or self._shown(message) for message in new])
+        return Asked(
             method=method,
             model=model,
             params=self._parsed["params"],
             tools=self._parsed["tools"],
-            messages=shown,
-            digests=digests,
-            key=self._hasher.hexdigest(),
+            messages=talk.shown,
+            digests=talk.digests,
+            key=talk.key(self._frame),
         )
-        return self._last
+
+    def _nearest(self, system: str, messages: Sequence[ChatMessage]) -> tuple[_Talk | None, int]:
+        """The talk that has most of these messages at its beginning, and how many that is."""
+        known, _, talk = max(
+            ((each.known(system, messages), -len(each.shown), each) for each in self._talks),
+            key=lambda found: found[:2],
+            default=(0, 0, None),
+        )
+        return talk, known
 
     def _set_frame(
         self, method: Method, model: str | None, params: Mapping[str, JSON], tools: Sequence[JSON]
-    ) -> bool:
+    ) -> None:
         frame = {"method": method, "model": model, "params": params, "tools": tools}
         given = canonical(frame)
         if given == self._given_frame:
-            return False
+            return
         parsed = json.loads(given)
         if self._redact is not None:
             parsed |= {name: self._redact(parsed[name]) for name in ("params", "tools")}
         self._given_frame, text = given, canonical(parsed)
-        if text == self._frame:
-            return False
-        self._frame, self._parsed = text, parsed
-        return True
+        if text != self._frame:
+            self._frame, self._parsed = text, parsed
 
     def _shown(self, message: ChatMessage) -> ChatMessage:
         """The message as a file gives it back, without secrets; the same object where it can be."""
@@ -131,11 +132,41 @@ class LaneKeys:
             return message
         return ChatMessage.from_dict({"role": message.role, **clean})
 
-    def _system(self, text: str) -> ChatMessage:
-        first = self._given[0] if self._given else None
-        if first and first.role == "system" and first.content == text and not first.calls:
-            return first
-        return ChatMessage(role="system", content=text)
+
+class _Talk:
+    """A conversation of a lane, asked again and again with more at its end."""
+
+    def __init__(self, system: str, shown: Sequence[ChatMessage]) -> None:
+        self.shown = SoFar([*shown])
+        self.digests = SoFar([message.digest for message in shown])
+        self._system, self._given = system, SoFar[ChatMessage]([])
+        self._frame: str | None = None
+        self._hasher, self._hashed = hashlib.sha256(), 0
+
+    def known(self, system: str, messages: Sequence[ChatMessage]) -> int:
+        """How many messages are the very same objects as before, which is quick to see."""
+        if system != self._system:
+            return 0
+        return bool(system) + _same_objects(self._given, messages)
+
+    def seen(self) -> dict[int, ChatMessage]:
+        """Messages as they are shown, by the ``id`` of each as it was given."""
+        shown = self.shown[bool(self._system) :]
+        return {id(each): clean for each, clean in zip(self._given, shown, strict=True)}
+
+    def go_on(self, given: Sequence[ChatMessage], shown: Sequence[ChatMessage]) -> None:
+        """Ask with those messages, of which ``shown`` are new."""
+        self._given = given if isinstance(given, SoFar) else SoFar([*given])
+        self.shown = self.shown.with_more(shown)
+        self.digests = self.digests.with_more([message.digest for message in shown])
+
+    def key(self, frame: str) -> str:
+        """The hash of the frame and of all messages so far."""
+        if frame != self._frame:
+            self._frame, self._hasher, self._hashed = frame, hashlib.sha256(frame.encode()), 0
+        self._hasher.update(bytes.fromhex("".join(self.digests[self._hashed :])))
+        self._hashed = len(self.digests)
+        return self._hasher.hexdigest()
 
 
 class Packer:
@@ -204,7 +235,7 @@ class Unpacker:
     """The way back from the short form. Raises ``ValueError`` where it does not fit together."""
 
     def __init__(self) -> None:
-        self._windows: dict[str, deque[Asked]] = {}
+        self._windows: dict[str, deque[tuple[SoFar[ChatMessage], Asked]]] = {}
         self._keys: dict[str, LaneKeys] = {}
         self._messages: dict[str, ChatMessage] = {}
         self._schemas: dict[str, Sequence[JSON]] = {}
@@ -218,15 +249,16 @@ class Unpacker:
 
     def _unpack(self, lane: str, method: Method, body: Mapping[str, JSON]) -> Asked:
         window = self._windows.setdefault(lane, deque(maxlen=WINDOW))
-        base = window[-body.get("base", 1)] if window else None
+        old, base = window[-body.get("base", 1)] if window else (SoFar([]), None)
+        messages = self._rebuilt(body["messages"], old)
         asked = self._keys.setdefault(lane, LaneKeys()).of(
             method,
             model=restored(body["model"]) if base is None or "model" in body else base.model,
             params=restored(body["params"]) if base is None or "params" in body else base.params,
             tools=self._tools(body, base),
-            messages=tuple(self._rebuilt(body["messages"], base)),
+            messages=messages,
         )
-        window.append(asked)
+        window.append((messages, asked))
         return asked
 
     def _tools(self, body: Mapping[str, JSON], base: Asked | None) -> Sequence[JSON]:
@@ -241,8 +273,12 @@ class Unpacker:
         self._schemas[shown["id"]] = tools
         return tools
 
-    def _rebuilt(self, shown: Sequence[JSON], base: Asked | None) -> Iterator[ChatMessage]:
-        old = base.messages if base else ()
+    def _rebuilt(self, shown: Sequence[JSON], old: SoFar[ChatMessage]) -> SoFar[ChatMessage]:
+        if shown and shown[0].get("same") == _span(0, len(old)):
+            return old.with_more(list(self._each(shown[1:], old)))
+        return SoFar(list(self._each(shown, old)))
+
+    def _each(self, shown: Sequence[JSON], old: Sequence[ChatMessage]) -> Iterator[ChatMessage]:
         for each in shown:
             if "same" in each:
                 start, end = _bounds(each["same"], len(old))
@@ -276,8 +312,10 @@ def _plain(message: ChatMessage) -> ChatMessage:
     return message if canonical(data) == message.encoded else ChatMessage.from_dict(data)
 
 
-def _same_objects(old: tuple[ChatMessage, ...], new: tuple[ChatMessage, ...]) -> int:
-    """How many leading messages are the very same objects, which is quick to see."""
+def _same_objects(old: SoFar[ChatMessage], new: Sequence[ChatMessage]) -> int:
+    """How many leading messages are the very same objects."""
+    if old.shares(new):
+        return min(len(old), len(new))
     if len(old) <= len(new) and all(map(operator.is_, old, new)):
         return len(old)
     for index, (left, right) in enumerate(zip(old, new, strict=False)):

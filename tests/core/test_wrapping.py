@@ -10,6 +10,7 @@ import pickle
 import pytest
 
 from looplet.core.backend import is_async, only_taken, takes
+from looplet.core.history import History
 from looplet.core.scoped import scoped
 from looplet.core.wrapping import AsyncWrapper, SyncWrapper, request_of
 
@@ -144,3 +145,14 @@ def test_a_request_tells_what_is_asked_and_leaves_out_how():
         {"max_tokens": 3, "scope": "x", "cancel_token": 1, "top_p": 1, "seed": None},
     )
     assert request.params() == {"temperature": 0.2, "max_tokens": 3, "top_p": 1}
+
+
+def test_messages_that_only_grow_are_named_and_not_copied():
+    history = History()
+    history.open("TASK")
+    messages = history.messages()
+    assert request_of("generate", "hi", {"messages": messages}).messages is messages
+    given = [*messages]
+    request = request_of("generate", "hi", {"messages": given})
+    given.clear()
+    assert request.messages == (*messages,)

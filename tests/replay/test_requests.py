@@ -1,9 +1,14 @@
 """Requests in short form, and their keys."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from looplet.core.history import History
 from looplet.core.messages import CallRequest, ChatMessage, ModelRequest, request_key
+from looplet.core.sofar import SoFar
+from looplet.redaction import redact_strings
 from looplet.replay.requests import LaneKeys, Packer, Unpacker
 
 TEXTS = st.sampled_from(
@@ -25,6 +30,88 @@ MESSAGES = st.one_of(
     st.builds(ChatMessage, role=st.just("tool"), content=TEXTS, call_id=st.sampled_from("ab")),
 )
 TOOLS = st.sampled_from([[], [{"name": "t"}], [{"name": "t", "description": "d" * 300}]])
+
+
+@st.composite
+def talks(draw):
+    """Requests of one lane whose histories grow in place, are cut, or begin anew."""
+    histories = [SoFar(draw(st.lists(MESSAGES, min_size=1, max_size=3)))]
+    requests = []
+    for _ in range(draw(st.integers(1, 10))):
+        history = draw(st.sampled_from(histories))
+        way = draw(st.sampled_from(["grow", "grow", "shorter", "opening", "tuple"]))
+        if way == "grow":
+            history = history.with_more(draw(st.lists(MESSAGES, max_size=2)))
+        elif way == "opening":
+            history = SoFar([draw(MESSAGES), *history[1:]])
+        elif way == "shorter":
+            history = SoFar(list(history[: draw(st.integers(1, 3))]))
+        histories.append(history)
+        messages = tuple(history) if way == "tuple" else history
+        requests.append(
+            ModelRequest(
+                method="generate_with_tools",
+                prompt="",
+                system_prompt=draw(st.sampled_from(["", "", "be kind", "be a word, brief"])),
+                messages=messages,
+                temperature=draw(st.sampled_from([0.2, 0.2, 0.3])),
+            )
+        )
+    return requests
+
+
+def shouted(value):
+    """Another redaction: every ``word`` is hidden."""
+    return redact_strings(value, lambda text: text.replace("word", "[REDACTED:it]"))
+
+
+@given(talks(), st.sampled_from([None, shouted]))
+def test_however_histories_go_on_keys_are_those_of_core(requests, redact):
+    keys, packer, unpacker = LaneKeys(redact), Packer(), Unpacker()
+    packed = []
+    for request in requests:
+        asked = keys.of_request(request, model="m")
+        clean = [
+            ChatMessage.from_dict((redact or (lambda same: same))(message.to_dict()))
+            for message in request.conversation()
+        ]
+        alone = replace(request, system_prompt="", messages=tuple(clean))
+        assert asked.key == request_key(alone, model="m")
+        assert [*asked.messages] == clean
+        packed.append((asked, packer.pack("main", asked)))
+    for asked, body in packed:
+        found = unpacker.unpack("main", "generate_with_tools", body)
+        assert found.key == asked.key
+        assert found.digests == asked.digests
+        assert [each.digest for each in found.messages] == [*asked.digests]
+
+
+def test_a_message_is_looked_through_once():
+    looked = []
+
+    def redact(value):
+        looked.append(value)
+        return value
+
+    def ask(messages):
+        before = len(looked)
+        request = ModelRequest(method="generate", prompt="", system_prompt="s", messages=messages)
+        keys.of_request(request, model=None)
+        return [value for value in looked[before:] if isinstance(value, str)]
+
+    keys, history, other = LaneKeys(redact), History(), History()
+    history.open("TASK")
+    history.reply_text("one")
+    assert ask(history.messages()) == ["s", "TASK", "one"]
+    history.reply_text("two")
+    assert ask(history.messages()) == ["two"]
+    other.open("OTHER")
+    assert ask(other.messages()) == ["OTHER"]
+    history.reply_text("three")
+    assert ask(history.messages()) == ["three"]
+    history.open("TASK, and what is remembered")
+    assert ask(history.messages()) == ["TASK, and what is remembered"]
+    assert ask(tuple(history.messages())) == []
 
 
 @st.composite
