@@ -109,6 +109,24 @@ def test_no_secret_survives_what_the_codec_made_of_a_structure(data, one, other)
         assert other.strip() not in text
 
 
+@given(st.data(), secrets, secrets, st.sampled_from([lambda same: same, to_jsonable]))
+def test_no_sign_of_a_secret_means_that_there_is_none(data, one, other, form):
+    structure = form(data.draw(structures(texts_with(one, other))))
+    closely = usable(one, other)
+    looked_through = redact_strings(structure, lambda text: closely.pieces([text])[0])
+    assert usable(one, other).value(structure) == looked_through
+
+
+def test_what_shows_no_sign_of_a_secret_is_given_back_as_it_is():
+    redactor = Redactor(secrets={"door": 'se"same99'})
+    structure = {"a": ["no secret", {"b": (1, None, 'se"same')}]}
+    assert redactor.value(structure) is structure
+    assert Redactor(patterns=["s.c"]).value(structure) == {
+        "a": ["no [REDACTED:pattern-1]ret", {"b": (1, None, 'se"same')}]
+    }
+    assert redactor.value({"a": {1, 2}, "b": Path("x")}) == {"a": {1, 2}, "b": Path("x")}
+
+
 @given(st.data(), secrets, secrets)
 def test_what_is_redacted_stays_as_it_is(data, one, other):
     redactor = usable(one, other)

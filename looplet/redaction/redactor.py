@@ -10,6 +10,7 @@ from contextlib import suppress
 from copy import copy
 from typing import Any, TypeAlias
 
+from looplet.core.codec import TAG, fast_encoder
 from looplet.errors import RedactionError
 from looplet.redaction.given import (
     SHORTEST_OF_ENVIRONMENT,
@@ -71,6 +72,8 @@ class Redactor:
         self._forms: dict[str, str] = {}
         self._starts = [first for each in self._shapes for first in each.starts]
         self._always = [each for each in self._shapes if not each.starts]
+        self._signs = dict.fromkeys([START, _TAGGED_BYTES, *self._starts])
+        """One of these stands in every text that has something to hide, and in its JSON."""
         self._kinds = {each.kind for each in self._shapes} | {"secret"}
         for name, secret in named_secrets(secrets):
             self._add(secret, name)
@@ -131,14 +134,22 @@ class Redactor:
         if not self.active or not text:
             return text
         if len(text) < LONG_TEXT:
-            return self._redacted([text])[0]
+            return self._redacted([text])[0] if self._may_hide(text) else text
         with self._lock:
             known = self._remembered.get(text)
-        return self._remember(text, self._redacted([text])[0]) if known is None else known
+        if known is not None:
+            return known
+        clean = self._redacted([text])[0] if self._may_hide(text) else text
+        return self._remember(text, clean)
 
     def value(self, structure: Any) -> Any:
-        """A copy of a structure without secrets in its strings; see ``redact_strings``."""
-        return redact_strings(structure, self.text) if self.active else structure
+        """A structure without secrets in its strings: a copy, or itself where none can be.
+
+        What it goes through says ``redact_strings``.
+        """
+        if not self.active or not self._may_hide_in(structure):
+            return structure
+        return redact_strings(structure, self.text)
 
     def pieces(self, pieces: Sequence[str]) -> list[str]:
         """The pieces of one text, redacted as if joined; a placeholder stands where it begins.
@@ -152,7 +163,7 @@ class Redactor:
         return f"<Redactor, {len(set(self._forms.values()))} secrets, {len(self._shapes)} shapes>"
 
     def _apart(self, secrets: Mapping[str, str]) -> Redactor:
-        self._forms = dict(self._forms)
+        self._forms, self._signs = dict(self._forms), dict(self._signs)
         self._remembered, self._characters = OrderedDict(), 0
         with self._lock:
             for name, secret in secrets.items():
@@ -164,6 +175,24 @@ class Redactor:
         while spans := self._spans("".join(pieces)):
             pieces = replaced(pieces, spans)
         return _through(self._function, pieces) if self._function else pieces
+
+    def _may_hide_in(self, structure: Any) -> bool:
+        """Whether to go through a structure; its JSON as a whole is looked at more quickly."""
+        if isinstance(structure, str) or self._function or self._always:
+            return True
+        try:
+            return self._may_hide(_encode(structure))
+        except (TypeError, ValueError, RecursionError):  # it has no JSON
+            return True
+
+    def _may_hide(self, text: str) -> bool:
+        """Whether to look closely; in most texts there is no sign of a secret."""
+        if self._function or self._always:
+            return True
+        for sign in self._signs:  # noqa: SIM110 - any() takes three times as long
+            if sign in text:
+                return True
+        return False
 
     def _spans(self, text: str) -> list[tuple[int, int, str]]:
         """What is to be replaced, by what; in order, and no two overlap."""
@@ -235,6 +264,7 @@ class Redactor:
             raise RedactionError("the name of a secret contains another secret: name it otherwise")
         for form in forms:
             self._forms.setdefault(form, secret)
+            self._signs |= dict.fromkeys([form, _encode(form)[1:-1]])
         self._forms[secret] = secret
         if placeholder:
             self._placeholders[secret] = placeholder
@@ -267,6 +297,15 @@ class Redactor:
                 old, new = self._remembered.popitem(last=False)
                 self._characters -= len(old) + len(new)
         return redacted
+
+
+def _refuse(value: object) -> Any:
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = fast_encoder(default=_refuse)
+_TAGGED_BYTES = _encode({TAG: "bytes"})[1:-1]
+"""Bytes in looplet's JSON are hexadecimal, and show no sign of what is in them."""
 
 
 def _is_secret(name: str) -> bool:

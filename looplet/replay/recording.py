@@ -428,4 +428,4 @@ def _tape(path: Path, mode: str, persister: Persister) -> Any:
 
 def _add(tape: Any, call: Mapping[str, JSON]) -> None:
     request = _vcr.make_request(uri=call["uri"], headers=call["headers"], body=call["body"])
-    tape.append(request, call["response"])
+    _vcr.add(tape, request, call["response"])

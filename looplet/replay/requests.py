@@ -126,11 +126,12 @@ class LaneKeys:
         message = _plain(message)
         if self._redact is None:
             return message
-        shown = message.to_dict()
-        clean = {name: self._redact(value) for name, value in shown.items() if name != "role"}
-        if all(clean[name] == shown[name] for name in clean):
+        parts = {name: part for name, part in message.to_dict().items() if name != "role"}
+        texts = [*parts.values()]
+        clean = self._redact(texts)
+        if clean == texts:
             return message
-        return ChatMessage.from_dict({"role": message.role, **clean})
+        return ChatMessage.from_dict({"role": message.role, **dict(zip(parts, clean, strict=True))})
 
 
 class _Talk:
@@ -228,7 +229,10 @@ class Packer:
             self._stored.add(name)
             shown["id"] = name
         shown["content"] = storable(message.content)
-        return shown | storable(json.loads(message.encoded)) | {"content": shown["content"]}
+        if message.call_id is not None or message.calls or message.blocks:
+            data = json.loads(message.encoded)
+            shown |= {key: storable(data[key]) for key in data if key not in {"role", "content"}}
+        return shown
 
 
 class Unpacker:
