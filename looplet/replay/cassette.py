@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 from looplet.core.backend import is_async
@@ -299,9 +300,14 @@ class CassetteBlock(AbstractContextManager[Cassette]):
         """Open the cassette."""
         return self._block.__enter__()
 
-    def __exit__(self, *error: object) -> bool | None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
         """Close it, with what ended the block."""
-        return self._block.__exit__(*error)
+        return self._block.__exit__(kind, error, traceback)
 
 
 @contextmanager
