@@ -188,14 +188,17 @@ def _claimed(path: Path) -> IO[bytes] | None:
         file.close()  # it was taken away, and perhaps another one begun, before it was locked
 
 
-def read_journal(path: Path) -> Journaled:
-    """Every call of a journal; a last line that was not finished is left out."""
+def read_journal(path: Path, data: bytes | None = None) -> Journaled:
+    """Every call of a journal; a last line that was not finished is left out.
+
+    ``data`` is what is read instead of the file.
+    """
     metadata: Mapping[str, JSON] = {}
     about: dict[str, JSON] = {}
     lanes: dict[str, JSON] = {}
     runs: list[dict[str, JSON]] = []
     calls: list[Mapping[str, JSON]] = []
-    for record in _records(path):
+    for record in _records(path, path.read_bytes() if data is None else data):
         if "looplet_journal" in record:
             metadata = record["metadata"]
             about = {name: record[name] for name in _ABOUT if record.get(name)}
@@ -224,8 +227,8 @@ def set_aside(path: Path) -> Path:
     raise CassetteError(f"there are 9999 old journals beside {path}; delete those not needed")
 
 
-def _records(path: Path) -> list[dict[str, JSON]]:
-    lines = path.read_bytes().split(b"\n")
+def _records(path: Path, data: bytes) -> list[dict[str, JSON]]:
+    lines = data.split(b"\n")
     rest = lines.pop()  # empty after a finished line, else the line that was being written
     if _is_whole(rest[:-1]):
         raise damaged(path, "its last line is whole, and does not end as it was written")

@@ -108,13 +108,15 @@ def changed(path, hooks=(), **keywords):
     return replayed(path, hooks=hooks, system="Be brief.", **keywords)
 
 
-def replayed(path, *, hooks=(), system="", wrap=lambda llm: llm, asynchronous=False, tools=None):
+def replayed(
+    path, *, hooks=(), system="", wrap=lambda llm: llm, asynchronous=False, mode="recorded"
+):
     desk = Desk()
-    with use_cassette(path, tools="recorded") as cassette:
+    with use_cassette(path, tools=mode) as cassette:
         llm = wrap(cassette.wrap_llm(None, async_=asynchronous))
         keywords = {
             "llm": llm,
-            "tools": cassette.wrap_tools(tools or desk.tools()),
+            "tools": cassette.wrap_tools(desk.tools()),
             "config": cassette.wrap_config(LoopConfig(max_steps=10, system_prompt=system)),
             "task": {"description": "Price the stock"},
             "hooks": hooks,
@@ -224,7 +226,7 @@ def test_a_run_that_went_on_and_then_failed_otherwise_ends_as_the_divergence(pat
                 return own
 
     with pytest.raises(Divergence):
-        changed(path, wrap=Answers, hooks=[Fails()])
+        changed(path, wrap=Answers, hooks=[Fails()], mode="live")
 
 
 def test_a_backend_that_answers_itself_instead_ends_as_the_divergence(path):

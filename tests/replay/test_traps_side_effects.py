@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,21 @@ def test_a_fork_runs_the_tools_from_its_step_on_and_no_other(tmp_path):
     desk = Desk()
     fork(path, at=3, into=into, llm=model(script(("lime",))), agent=agent(desk))
     assert desk.did == ["lime"]
+
+
+def test_what_hooks_put_around_tools_is_around_them_while_they_are_recorded(path, place):
+    entered = []
+
+    class Around:
+        @contextmanager
+        def around_tool(self, tool_call, step_num):
+            entered.append(("in", step_num))
+            yield
+            entered.append(("out", step_num))
+
+    with use_cassette(path, record_mode="once", tools="recorded") as cassette:
+        run(cassette, model(REPLIES), plain(place), hooks=[Around()])
+    assert sorted(entered) == [(way, step) for way in ("in", "out") for step in (1, 2, 3, 4)]
 
 
 def test_a_replay_of_the_agent_runs_nothing_although_its_registry_could(path):
