@@ -27,6 +27,9 @@
     │   ├── TraceTaken           (RuntimeError)  another run writes into the same directory
     │   └── TraceUnplayable      (RuntimeError)  a replay asks for what was not recorded
     │       └── ReplyCut         (ValueError)    a recorded reply is not whole
+    ├── ImporterError                            what was asked to be imported cannot be
+    │   ├── SourceMissing        (FileNotFoundError)  there is nothing at that path
+    │   └── UnknownFormat        (ValueError)    a format was named that there is not
     ├── CheckpointError          (ValueError)    a checkpoint cannot be used
     ├── RedactionError           (ValueError)    what redaction was given cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
@@ -173,6 +176,18 @@ class TraceUnplayable(TraceError, RuntimeError):
 
 class ReplyCut(TraceUnplayable, ValueError):
     """A recorded reply was cut by ``max_chars_per_call``, so that it cannot be replayed."""
+
+
+class ImporterError(LoopletError):
+    """What was asked to be imported cannot be; a problem within it is reported, not raised."""
+
+
+class SourceMissing(ImporterError, FileNotFoundError):
+    """There is nothing to import at that path."""
+
+
+class UnknownFormat(ImporterError, ValueError):
+    """A format to import was named that there is not."""
 
 
 class EvalError(LoopletError):

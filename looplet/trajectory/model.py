@@ -28,7 +28,7 @@ BROKEN = ("error", INTERRUPTED)
 
 @dataclass(slots=True)
 class LLMCall:
-    """One call of a model.
+    """One call of a model. ``None`` means not known, as in runs that others recorded.
 
     >>> LLMCall(0, 1_700_000_000.0, 812.4, "generate", "How much?", "Be brief.", "0.55").lane
     'main'
@@ -36,17 +36,17 @@ class LLMCall:
 
     index: int
     """Place in the trajectory, from 0, in the order in which calls began."""
-    timestamp: float
+    timestamp: float | None
     """Unix time at the call's start, in seconds."""
-    duration_ms: float
+    duration_ms: float | None
     method: str
     """``generate`` or ``generate_with_tools``."""
     prompt: str
     system_prompt: str
     response: str | list[dict[str, JSON]] | None
     """Text, blocks, or ``None`` if the call failed."""
-    temperature: float = 0.2
-    max_tokens: int = 2000
+    temperature: float | None = 0.2
+    max_tokens: int | None = 2000
     tools: list[dict[str, JSON]] | None = None
     step_num: int | None = None
     error: str | None = None
@@ -56,8 +56,8 @@ class LLMCall:
     metadata: dict[str, Any] = field(default_factory=dict)
     """``truncated`` is true where a limit cut a text."""
     _: KW_ONLY
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
     cached_tokens: int | None = None
     tokens_estimated: bool = False
     model: str | None = None
@@ -160,14 +160,14 @@ class Trajectory:
         return sum(step.tool_result.error is not None for step in self.steps)
 
     @property
-    def input_tokens(self) -> int:
-        """Tokens sent, over all model calls."""
-        return sum(call.input_tokens for call in self.llm_calls)
+    def input_tokens(self) -> int | None:
+        """Tokens sent, over all model calls that tell; ``None`` if none of them does."""
+        return _sum_of_known([call.input_tokens for call in self.llm_calls])
 
     @property
-    def output_tokens(self) -> int:
-        """Tokens received, over all model calls."""
-        return sum(call.output_tokens for call in self.llm_calls)
+    def output_tokens(self) -> int | None:
+        """Tokens received, over all model calls that tell."""
+        return _sum_of_known([call.output_tokens for call in self.llm_calls])
 
     @property
     def cached_tokens(self) -> int | None:
@@ -221,6 +221,11 @@ def final_output(trajectory: Trajectory, *, done_tool: str = DONE_TOOL) -> JSON:
         return None
     rejected = last.tool_result.error is not None or is_rejected_done(last)
     return None if rejected else last.tool_call.args
+
+
+def _sum_of_known(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known or not counts else None
 
 
 def first_link(task: JSON) -> str:
