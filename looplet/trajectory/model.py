@@ -161,7 +161,7 @@ class Trajectory:
 
     @property
     def input_tokens(self) -> int | None:
-        """Tokens sent, over all model calls that tell; ``None`` if none of them does."""
+        """Tokens sent, over all model calls that tell; ``None`` if none does."""
         return _sum_of_known([call.input_tokens for call in self.llm_calls])
 
     @property
@@ -225,7 +225,7 @@ def final_output(trajectory: Trajectory, *, done_tool: str = DONE_TOOL) -> JSON:
 
 def _sum_of_known(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
-    return sum(known) if known or not counts else None
+    return sum(known) if known else None
 
 
 def first_link(task: JSON) -> str:

@@ -116,6 +116,20 @@ def whole_reply(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
     return ChatMessage(role="assistant", content=parsed.text, calls=calls, blocks=parsed.blocks)
 
 
+def thoughtful_reply(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
+    """The message that carries a reply which asks for nothing; ``None`` if it asks for a call.
+
+    >>> thought = {"type": "thinking", "thinking": "a pear, then"}
+    >>> thoughtful_reply([thought, {"type": "text", "text": "0.55"}]).content
+    '0.55'
+    """
+    if not all(isinstance(block, Mapping) for block in blocks) or any(map(_asks, blocks)):
+        return None
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    text = "\n".join(each for each in texts if isinstance(each, str))
+    return ChatMessage(role="assistant", content=text, blocks=tuple(blocks))
+
+
 def _asks(block: Mapping[str, JSON]) -> bool:
     return block.get("type") == "tool_use" and bool(block.get("name"))
 
@@ -161,7 +175,7 @@ class _Messages:
         """The place of a reply, which is the same as that of the message that repeats it."""
         if isinstance(response, str):
             return self._place(ChatMessage(role="assistant", content=response))
-        message = reply_message(response) or whole_reply(response)
+        message = reply_message(response) or _said_in(response)
         if message is not None:
             return self._place(message)
         said = {"role": "assistant", "content": response}
@@ -173,7 +187,7 @@ class _Messages:
         if not message.blocks:
             return self._row({**said, "content": message.content}, message.digest)
         blocks = [dict(block) for block in message.blocks]
-        usual = whole_reply(blocks)
+        usual = _said_in(blocks)
         if usual is not None and usual.encoded == message.encoded:
             return self._row({"role": message.role, "content": blocks}, message.digest)
         content = {"text": message.content, "blocks": blocks}
@@ -233,6 +247,10 @@ def _response(row: Row, messages: Sequence[Row]) -> str | list[dict[str, JSON]] 
     return blocks_of(_message(said))
 
 
+def _said_in(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
+    return whole_reply(blocks) or thoughtful_reply(blocks)
+
+
 def _last_text(messages: Sequence[ChatMessage]) -> str | None:
     return messages[-1].content if messages else None
 
@@ -249,7 +267,7 @@ def _message_at(messages: Sequence[Row], place: int, known: dict[int, ChatMessag
 
 def _message(row: Row) -> ChatMessage:
     content, calls = row["content"], tuple(CallRequest(**each) for each in row["tool_calls"] or ())
-    if isinstance(content, list) and (whole := whole_reply(content)) is not None:
+    if isinstance(content, list) and (whole := _said_in(content)) is not None:
         return whole
     text, blocks = (
         (content["text"], content["blocks"]) if isinstance(content, dict) else (content, ())

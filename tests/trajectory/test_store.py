@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from looplet.core.messages import ChatMessage
 from looplet.errors import StoreError
 from looplet.trajectory import TrajectoryStore
 
@@ -159,6 +160,19 @@ def test_messages_are_stored_once_and_inputs_grow_linearly(store, make):
     (found,) = store
     assert found.llm_calls[-1].messages[0].content == "Be brief."
     assert len(found.llm_calls[-1].messages) == 2 + 2 * (steps - 1)
+
+
+def test_a_reply_that_thinks_aloud_is_one_message_with_the_one_that_sends_it_back(store, make):
+    blocks = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "A pear."}]
+    said = ChatMessage(role="assistant", content="A pear.", blocks=tuple(blocks))
+    run = make("a", steps=2)
+    first, second = run.llm_calls
+    first.response = blocks
+    second.messages = (*first.messages, said)
+    store.append(run)
+    assert list(store) == [run]
+    kept = store.to_arrow("messages").column("content").to_pylist()
+    assert sum("Hm." in content for content in kept) == 1
 
 
 def test_message_digests_are_those_of_the_messages(store, make):

@@ -11,7 +11,7 @@ from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import CallRequest, ChatMessage
-from looplet.core.records import ToolCall, ToolResult, summarize_args
+from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, summarize_args
 from looplet.trajectory.importers.nodes import Node
 from looplet.trajectory.importers.sources import Source
 from looplet.trajectory.model import LLMCall, StepRecord, Trajectory, chain
@@ -41,6 +41,8 @@ class RunBuilder:
         self.steps: list[StepRecord] = []
         self._open: list[StepRecord] = []
         """Steps whose result has not come."""
+        self._replied = 0
+        """How many messages there were with the last reply."""
         self._extras: dict[str, JSON] = {}
 
     def hear(self, message: ChatMessage, *, extra: Mapping[str, JSON] | None = None) -> None:
@@ -71,6 +73,7 @@ class RunBuilder:
         said = ChatMessage(role="assistant", content=text, calls=tuple(calls), blocks=tuple(blocks))
         call = self.add_call(said, self.messages if sent is None else sent, **known)
         self.messages.append(said)
+        self._replied = len(self.messages)
         if steps:
             for asked in calls:
                 self.ask(asked, reasoning=text or _thought(blocks), call=call)
@@ -133,6 +136,7 @@ class RunBuilder:
         call_id: str | None = None,
         tool: str | None = None,
         error: str | None = None,
+        kind: ErrorKind | None = None,
         extra: Mapping[str, JSON] | None = None,
     ) -> StepRecord:
         """The result of the call with that id, of the first open one without an id.
@@ -148,8 +152,26 @@ class RunBuilder:
             step.tool_result.warnings = []
         step.tool_result.data = data
         step.tool_result.error = error
+        if error is not None and kind is not None:
+            step.tool_result.error_detail = ToolError(kind, error)
         step.tool_result.metadata = dict(extra or {})
         return step
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a step has no result yet."""
+        return bool(self._open)
+
+    def waiting_for(self, call_id: str | None, tool: str | None = None) -> str | None:
+        """The call id of the open step that a result with that id answers.
+
+        Where none has the id, it is the first step of that tool: some servers give no ids, and
+        some clients make up others.
+        """
+        known = [step.tool_call for step in self._open]
+        by_id = (each.call_id for each in known if each.call_id == call_id)
+        by_tool = (each.call_id for each in known if tool is not None and each.tool == tool)
+        return next(by_id, None) or next(by_tool, None)
 
     def last_text(self) -> str | None:
         """What the model said last, if that was a text and no call."""
@@ -167,7 +189,8 @@ class RunBuilder:
         for step, link in zip(self.steps, chain(task, self.steps), strict=True):
             step.digest = link
             step.pretty = step.to_step().pretty()
-        metadata = {**(known.pop("metadata", None) or {}), **self._about_messages()}
+        told = {**(known.pop("metadata", None) or {}), **self._about_messages()}
+        metadata = {key: value for key, value in told.items() if value not in (None, {})}
         fields = {"run_id": name, "model": self._first_model(), **known}
         return Trajectory(
             trajectory_id=name,
@@ -187,17 +210,13 @@ class RunBuilder:
         return None
 
     def _about_messages(self) -> dict[str, JSON]:
-        last = next((i for i in range(len(self.messages), 0, -1) if self._is_reply(i - 1)), 0)
-        after = [message.to_dict() for message in self.messages[last:]]
+        after = [message.to_dict() for message in self.messages[self._replied :]]
         about: dict[str, JSON] = {}
         if after:
             about["messages_after_last_call"] = after
         if self._extras:
             about["message_extras"] = self._extras
         return about
-
-    def _is_reply(self, index: int) -> bool:
-        return self.messages[index].role == "assistant"
 
     def _first_model(self) -> str | None:
         return self.model or next((call.model for call in self.calls if call.model), None)

@@ -34,12 +34,12 @@ def content_of(content: Node) -> tuple[str, tuple[Block, ...]]:
     if isinstance(content.value, dict):  # one part without its list
         content = Node([content.value], content.place)
     texts, blocks = [], []
-    for part in content.items():
-        block = {"type": "text", "text": part.value} if isinstance(part.value, str) else None
-        blocks.append(block or part.fields())
-        kind = blocks[-1].get("type")
-        text = part.get("text").value if block is None else part.value
-        if isinstance(text, str) and (kind in _TEXT_TYPES or kind is None):
+    for item in content.items():
+        is_text = isinstance(item.value, str)
+        part = Node({"type": "text", "text": item.value}, item.place) if is_text else item
+        blocks.append(part.fields())
+        kind, text = part.get("type").text(), part.get("text").value
+        if isinstance(text, str) and (kind is None or kind in _TEXT_TYPES):
             texts.append(text)
     plain = len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and len(texts) == 1
     return "\n".join(texts), () if plain else tuple(blocks)

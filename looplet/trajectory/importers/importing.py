@@ -89,7 +89,7 @@ def _unknown(source: Source) -> str:
     broken = source.outline.broken
     if broken is not None:
         return f"no format knows it; {broken.message}"
-    return "no format knows it; name one with format=... if you know better"
+    return "no format knows it; name its format if it is of one"
 
 
 def _warn(problem: Problem) -> None:

@@ -18,7 +18,7 @@ from looplet.trajectory.importers.problems import Malformed
 
 DEEPEST = 200
 """Lists and objects within each other that a value may have; no format comes near it."""
-PEEKED = 3
+PEEKED = 5
 """How many elements or lines a format is shown to tell whether they are its own."""
 Report: TypeAlias = Callable[[Malformed], None]
 _DECODER = json.JSONDecoder()
@@ -39,6 +39,8 @@ class Outline:
     """The first few elements of an array, or values of lines."""
     broken: Malformed | None = None
     """Where and how the text that was looked at is not JSON."""
+    cut: tuple[str, int] | None = None
+    """Of an object whose last member is broken: its name, and where its value begins."""
 
     @property
     def first(self) -> dict[str, JSON]:
@@ -66,24 +68,29 @@ def outline_of(text: str) -> Outline:
     elif cursor.at("{"):
         outline.kind = "object"
         outline.members.update((key, node.value) for key, node in _members(cursor, note))
+        outline.cut = cursor.cut
         if outline.broken is None and not cursor.at(""):
             outline.kind = "lines"
             outline.elements = _peek(lines(text, note))
     return outline
 
 
-def elements(text: str, report: Report) -> Iterator[Node]:
-    """The elements of the array that a text is, up to where it is broken."""
-    cursor, index = _Cursor(text), 0
+def elements(text: str, report: Report, *, start: int = 0, whose: str = "$") -> Iterator[Node]:
+    """The elements of the array that a text is, up to where it is broken.
+
+    ``start`` and ``whose`` are place and name of an array inside of another value.
+    """
+    cursor, index = _Cursor(text, start=start), 0
     try:
-        cursor.take("[", "$")
+        cursor.take("[", whose)
         more = not cursor.passes("]")
         while more:
-            where = f"$[{index}]"
+            where = f"{whose}[{index}]"
             yield Node(cursor.value(where), where)
             index += 1
             more = cursor.goes_on("]", where)
-        cursor.finish("$")
+        if not start:
+            cursor.finish(whose)
     except Malformed as error:
         report(error)
 
@@ -94,6 +101,14 @@ def members(text: str, report: Report) -> Iterator[tuple[str, Node]]:
     yield from _members(cursor, report)
     if not cursor.at(""):
         report(Malformed("$", cursor.told("there is more after its end")))
+
+
+def whole(text: str, where: str = "$") -> JSON:
+    """The one value that a text is. Raises `Malformed` if it is broken."""
+    cursor = _Cursor(text)
+    value = cursor.value(where)
+    cursor.finish(where)
+    return value
 
 
 def lines(text: str, report: Report) -> Iterator[Node]:
@@ -145,8 +160,9 @@ def _members(cursor: _Cursor, report: Report) -> Iterator[tuple[str, Node]]:
                 report(Malformed(where, cursor.told("a member's name is not a text")))
                 return
             cursor.take(":", where)
-            where = f"$.{key}"
+            where, cursor.cut = f"$.{key}", (key, cursor.place)
             yield key, Node(cursor.value(where), where)
+            cursor.cut = None
             more = cursor.goes_on("}", where)
     except Malformed as error:
         report(error)
@@ -174,10 +190,17 @@ def is_deep(value: JSON) -> bool:
 class _Cursor:
     """A place in a text of JSON."""
 
-    def __init__(self, text: str, *, line: int = 1) -> None:
+    def __init__(self, text: str, *, line: int = 1, start: int = 0) -> None:
+        self.cut: tuple[str, int] | None = None
+        """The member of an object that is being read: its name, and where its value begins."""
         self._text = text
-        self._place = 0
+        self._place = start
         self._first, self._line, self._counted = line, line, 0
+
+    @property
+    def place(self) -> int:
+        """How many characters are passed."""
+        return self._place
 
     def at(self, mark: str) -> bool:
         """Whether this mark comes next; an empty one is the end of the text."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OnProblem = Callable[[Problem], None]
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+PACKED = (_GZIP, _ZSTD)
+"""How bytes begin that ``unpacked`` knows by their beginning."""
 
 
 class Source:
@@ -55,10 +57,11 @@ class Source:
         """Whether it begins as a zip does."""
         return not self.is_folder and self.head.startswith(_ZIP)
 
-    def report(self, problem: Malformed) -> None:
-        """Tell that something could not be imported."""
+    def report(self, problem: Malformed, *, member: str | None = None) -> None:
+        """Tell that something could not be imported; ``member`` names a file inside of a zip."""
         self.problems += 1
-        self._on_problem(Problem(file=self.uri, place=problem.place, message=problem.message))
+        file = self.uri if member is None else f"{self.uri}!{member}"
+        self._on_problem(Problem(file=file, place=problem.place, message=problem.message))
 
     @cached_property
     def head(self) -> bytes:
@@ -81,18 +84,14 @@ class Source:
         head = self.head
         try:
             packed = self.path.read_bytes()
-            return unpacked(packed) if head.startswith((_GZIP, _ZSTD)) else packed
+            return unpacked(packed) if head.startswith(PACKED) else packed
         except OSError as error:
             raise Malformed("", f"it cannot be read: {error.strerror or error}") from error
 
     @cached_property
     def text(self) -> str:
         """The bytes as text: UTF-8, or what their first bytes tell."""
-        try:
-            return self.data.decode(json.detect_encoding(self.data), "surrogatepass")
-        except UnicodeDecodeError as error:
-            message = f"it is not {error.encoding} text: {error.reason}"
-            raise Malformed(f"byte {error.start}", message) from None
+        return decoded(self.data)
 
     @cached_property
     def outline(self) -> Outline:
@@ -140,6 +139,15 @@ class Source:
             else:
                 if trajectory is not None:
                     yield trajectory
+
+
+def decoded(data: bytes) -> str:
+    """Bytes as text, by the encoding that their beginning tells. Raises `Malformed`."""
+    try:
+        return data.decode(json.detect_encoding(data), "surrogatepass")
+    except UnicodeDecodeError as error:
+        message = f"it is not {error.encoding} text: {error.reason}"
+        raise Malformed(f"byte {error.start}", message) from None
 
 
 def unpacked(data: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 https://github.com/sierra-research/tau-bench: ``task_id``, ``trial``, ``reward``, ``info`` and
 ``traj``, the messages in OpenAI's chat form. A tool's result that begins with "Error" is one, as
-the benchmark's tools write it.
+the benchmark's tools write it. Agents that act in text (ReAct, Act) write ``Action:`` and a JSON
+object; it called a tool if the message after it begins with ``API output:``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from looplet.core.codec import JSON
-from looplet.core.messages import ChatMessage
+from looplet.core.messages import CallRequest, ChatMessage
 from looplet.trajectory.importers import chat
 from looplet.trajectory.importers.builder import RunBuilder
 from looplet.trajectory.importers.nodes import Node
@@ -21,6 +22,7 @@ from looplet.trajectory.model import Trajectory
 NAME = "tau-bench"
 STOP = "###STOP###"
 """What the simulated user says when it is done."""
+ACTION, OUTPUT = "Action:", "API output: "
 HANDING_OVER = "transfer_to_human_agents"
 """The tool with which the benchmark's environments end a run."""
 _OWN = frozenset({"task_id", "traj"})
@@ -40,8 +42,9 @@ def read(source: Source) -> Iterator[Trajectory]:
 
 def _run(result: Node, source: Source) -> Trajectory:
     run = RunBuilder()
-    for message in result.need("traj").items():
-        _take(run, message)
+    messages = result.need("traj").items()
+    for index, message in enumerate(messages):
+        _take(run, message, messages[index + 1] if index + 1 < len(messages) else None)
     info = result.get("info")
     error = info.get("error").label()
     return run.build(
@@ -61,21 +64,43 @@ def _run(result: Node, source: Source) -> Trajectory:
     )
 
 
-def _take(run: RunBuilder, message: Node) -> None:
+def _take(run: RunBuilder, message: Node, after: Node | None) -> None:
     said = chat.message_of(message)
     if said.role == "assistant":
         extra = message.rest("role", "content", "tool_calls", "function_call")
-        run.reply(said.content, said.calls, blocks=said.blocks, metadata=extra)
+        call = run.reply(said.content, said.calls, blocks=said.blocks, metadata=extra)
+        given = None if after is None else _output_in(after)
+        asked = None if said.calls or given is None else _action_in(said.content)
+        if asked is not None:
+            thought = said.content.partition(ACTION)[0].strip()
+            run.ask(asked, reasoning=thought, call=call)
+            _answer(run, given or "")
         return
     run.hear(said, extra=message.rest("role", "content", "tool_call_id", "name"))
     if said.role == "tool":
-        failed = said.content.startswith("Error")
-        run.answer(
-            None if failed else said.content,
-            call_id=said.call_id,
-            tool=message.get("name").text(),
-            error=said.content if failed else None,
-        )
+        _answer(run, said.content, call_id=said.call_id, tool=message.get("name").text())
+
+
+def _answer(
+    run: RunBuilder, text: str, *, call_id: str | None = None, tool: str | None = None
+) -> None:
+    failed = text.startswith("Error")
+    run.answer(None if failed else text, call_id=call_id, tool=tool, error=text if failed else None)
+
+
+def _output_in(message: Node) -> str | None:
+    """What a tool gave to an agent that acts in text."""
+    text = message.get("content").value
+    if message.get("role").value != "user" or not isinstance(text, str):
+        return None
+    return text.removeprefix(OUTPUT) if text.startswith(OUTPUT) else None
+
+
+def _action_in(text: str) -> CallRequest | None:
+    action = chat.json_in(text.rpartition(ACTION)[2])
+    if not isinstance(action, dict) or not isinstance(action.get("name"), str):
+        return None
+    return CallRequest(id="", name=action["name"], input=chat.arguments_of(action.get("arguments")))
 
 
 def _task(task: Node) -> JSON:
@@ -92,7 +117,8 @@ def _expected(task: Node) -> JSON:
 def _stop_reason(run: RunBuilder) -> str | None:
     """``done`` where the user, or a tool that hands over, ended it; otherwise not known."""
     last = run.messages[-1] if run.messages else ChatMessage(role="user")
-    handed_over = last.role == "tool" and run.steps[-1].tool_call.tool == HANDING_OVER
+    given = last.role == "tool" or last.content.startswith(OUTPUT)
+    handed_over = given and bool(run.steps) and run.steps[-1].tool_call.tool == HANDING_OVER
     return "done" if handed_over or (last.role == "user" and STOP in last.content) else None
 
 

@@ -12,13 +12,7 @@ import pytest
 
 from looplet.trajectory import Trajectory, TrajectoryStore
 from looplet.trajectory.importers import Problem, import_trajectories
-
-ROOT = Path(__file__).parents[3]
-SHARED = next(
-    (data for up in (ROOT.parent, ROOT.parent.parent) if (data := up / "shared" / "data").is_dir()),
-    ROOT.parent / "shared" / "data",
-)
-"""Real data beside the project, or beside the folder of its worktrees."""
+from tests.trajectory.importers.counting import SHARED
 
 
 @dataclass

@@ -75,6 +75,34 @@ def test_what_is_not_known_is_null_and_not_zero(write, read):
     assert read(write([unknown])).run.reward is None
 
 
+def test_agents_that_act_in_text_have_steps(write, read):
+    asks_price = 'Thought:\nI look.\nAction:\n{"name": "price", "arguments": {"fruit": "pear"}}'
+    says = 'Action:\n{"name": "respond", "arguments": {"content": "0.55"}}'
+    traj = [
+        SYSTEM,
+        HELLO,
+        {"role": "assistant", "content": asks_price},
+        {"role": "user", "content": "API output: 0.55"},
+        {"role": "assistant", "content": asks_price.replace("pear", "fig")},
+        {"role": "user", "content": "API output: Error: none"},
+        {"role": "assistant", "content": says},
+        {"role": "user", "content": "###STOP###"},
+    ]
+    run = read(write([result(*traj)])).run
+    assert [step.tool_call.args for step in run.steps] == [{"fruit": "pear"}, {"fruit": "fig"}]
+    assert [step.tool_result.data for step in run.steps] == ["0.55", None]
+    assert run.steps[1].tool_result.error == "Error: none"
+    assert run.steps[0].tool_call.reasoning == "Thought:\nI look."
+    assert (len(run.llm_calls), run.stop_reason) == (3, "done")
+    assert run.steps[1].llm_call_indices == [1]
+
+
+def test_handing_over_to_people_ends_a_run(write, read):
+    traj = [HELLO, asks(call("transfer_to_human_agents", {})), tells("Transfer successful")]
+    assert read(write([result(*traj)])).run.stop_reason == "done"
+    assert read(write([result(*traj[:2], tells("x"), HELLO)])).run.stop_reason is None
+
+
 def test_errors_of_tools_are_errors(write, read):
     traj = [HELLO, asks(call("price", {})), tells("Error: no such fruit")]
     run = read(write([result(*traj)])).run
