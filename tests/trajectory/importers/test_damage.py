@@ -1,0 +1,348 @@
+"""Files that are cut, changed or strange: whatever is in them is imported, or told; never raised.
+
+What is imported can be stored, and comes back equal.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import io
+import json
+import zipfile
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from looplet.trajectory import TrajectoryStore
+from looplet.trajectory.importers import formats, import_trajectories
+
+CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"n": 1}'}}
+TURNS = [
+    {"role": "system", "content": "Use <returncode>."},
+    {"role": "user", "content": [{"type": "text", "text": "Go."}]},
+    {"role": "assistant", "content": "Hm.", "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c", "name": "look", "content": "seen"},
+    {"role": "assistant", "content": "```bash\nls\n```", "reasoning": "so"},
+    {"role": "user", "content": "<returncode>0</returncode>"},
+]
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "input_tokens": 1, "total_tokens": 5}
+EVENTS = [
+    {"event": "span_begin", "id": "s", "type": "solver", "name": "x", "parent_id": None},
+    {
+        "event": "model",
+        "timestamp": "2026-01-01T00:00:00+00:00",
+        "completed": "2026-01-01T00:00:02+00:00",
+        "span_id": "s",
+        "model": "m",
+        "input": [],
+        "input_refs": [[0, 2]],
+        "tools": [{"name": "look"}],
+        "config": {"temperature": 0.5},
+        "output": {"choices": [{"message": TURNS[2], "stop_reason": "stop"}], "usage": USAGE},
+    },
+    {"event": "tool", "id": "c", "function": "look", "arguments": {"n": 1}, "result": "seen"},
+]
+SAMPLE = {
+    "id": 1,
+    "epoch": 1,
+    "input": TURNS[:2],
+    "target": "x",
+    "messages": TURNS,
+    "events": EVENTS,
+    "events_data": {"messages": TURNS[:2], "calls": []},
+    "attachments": {"aa": "text"},
+    "scores": {"match": {"value": "C"}},
+    "output": {"choices": [{"message": TURNS[4]}], "completion": ""},
+    "model_usage": {"m": USAGE},
+    "error": {"message": "m"},
+    "started_at": "2026-01-01T00:00:00+00:00",
+}
+SPEC = {"task": "t", "model": "m", "tags": ["a"], "dataset": {}, "revision": {"commit": "c"}}
+REQUEST = {
+    "model": "m",
+    "messages": TURNS[:4],
+    "tools": [{"name": "look"}],
+    "max_tokens": 5,
+    "system": [{"type": "text", "text": "s"}],
+    "input": [TURNS[1], {"type": "function_call_output", "call_id": "c", "output": "seen"}],
+    "prompt": ["p"],
+}
+REPLY = {
+    "id": "r",
+    "model": "m",
+    "created": 7,
+    "choices": [{"message": TURNS[2], "finish_reason": "stop", "text": "t"}],
+    "content": [
+        {"type": "thinking", "thinking": "t"},
+        {"type": "tool_use", "id": "c", "name": "look", "input": {}},
+    ],
+    "output": [
+        {"type": "reasoning", "summary": []},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "t"}]},
+        {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+    ],
+    "usage": USAGE | {"prompt_tokens_details": {"cached_tokens": 1}},
+}
+APIS = ["/chat/completions", "/messages", "/responses", "/completions"]
+STREAMS = {
+    "/chat/completions": [
+        {"choices": [{"delta": {"content": "x", "reasoning": "r"}}], "id": "i", "created": 1},
+        {"choices": [{"delta": {"tool_calls": [{"index": 0, **CALL}]}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": USAGE},
+    ],
+    "/messages": [
+        {"type": "message_start", "message": {"content": [], "usage": USAGE}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}},
+        {"type": "content_block_delta", "delta": {"type": "citations_delta", "citation": {}}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": USAGE},
+        {"type": "message_stop"},
+    ],
+    "/responses": [{"type": "response.completed", "response": REPLY}],
+    "/completions": [{"choices": [{"text": "x"}]}, {"choices": [{"finish_reason": "stop"}]}],
+}
+
+BASES = {
+    "tau-bench": [
+        {
+            "task_id": 1,
+            "trial": 0,
+            "reward": 1.0,
+            "info": {"task": {"actions": [], "instruction": "x"}, "error": None},
+            "traj": TURNS,
+        }
+    ],
+    "intercode": {
+        "0": {
+            "environment": "ic_bash",
+            "task_id": 0,
+            "query": "q",
+            "turn_history": {
+                "actions": ["ls", "submit"],
+                "observations": ["a", None],
+                "rewards": [0, 1.0],
+                "valid_action": [True, False],
+                "thoughts": ["a", "b"],
+            },
+            "summary": {"max_reward": 1.0, "turns_max": 3},
+            "info": {"eval_obs": "x"},
+        }
+    },
+    "swe-agent": {
+        "environment": "main",
+        "trajectory": [
+            {
+                "action": "ls",
+                "observation": "a",
+                "thought": "t",
+                "response": "Hm.",
+                "execution_time": 0.1,
+                "query": TURNS[:2],
+            },
+            {"action": "submit", "observation": "", "thought": ""},
+        ],
+        "history": [
+            *({**turn, "agent": "main", "tool_call_ids": ["c"]} for turn in TURNS[:4]),
+            {**TURNS[4], "thinking_blocks": [{"type": "thinking", "thinking": "t"}]},
+        ],
+        "info": {"exit_status": "submitted", "model_stats": {"instance_cost": 0.1}},
+        "replay_config": '{"agent": {"model": {"name": "m"}}}',
+    },
+    "mini-swe-agent": {
+        "info": {"mini_version": "2", "model_stats": {"instance_cost": 1}, "config": {}},
+        "messages": [
+            *TURNS,
+            {
+                "object": "response",
+                "output": [{"type": "function_call", "call_id": "d", "name": "bash"}],
+                "extra": {"actions": [], "response": {"choices": [{"message": {}}]}},
+            },
+            {"type": "function_call_output", "call_id": "d", "output": "x"},
+            {"role": "exit", "content": "", "extra": {"exit_status": "Submitted"}},
+        ],
+        "trajectory_format": "mini-swe-agent-1.1",
+    },
+    "inspect": {
+        "version": 2,
+        "status": "success",
+        "eval": SPEC,
+        "plan": {"steps": [{"solver": "s"}]},
+        "results": {},
+        "samples": [SAMPLE],
+    },
+    "vcr": {
+        "interactions": [
+            {
+                "request": {
+                    "uri": f"https://x.example/v1{api}",
+                    "method": "POST",
+                    "headers": {"host": ["x"]},
+                    "parsed_body": REQUEST,
+                },
+                "response": {
+                    "status": {"code": 200},
+                    "headers": {"date": ["Thu, 01 Jan 2026 00:00:00 GMT"]},
+                    "parsed_body": REPLY,
+                },
+            }
+            for api in APIS
+        ]
+        + [
+            {
+                "request": {"uri": "https://x.example/messages", "parsed_body": REQUEST},
+                "response": {"status": 400, "body": {"string": '{"error": {"message": "m"}}'}},
+            }
+        ]
+    },
+}
+STRANGE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**31, 2**63, 2**70, -(2**64), 10**400, 1e308, float("inf"), float("nan")]),
+    st.floats(),
+    st.text(st.characters(exclude_categories=()), max_size=4),
+    st.sampled_from(["", "\x00", "\ud800", "2026-13-01", "9999-12-31T23:59:59-12:00", "[DONE]"]),
+    st.just([]),
+    st.just({}),
+    st.just({"$looplet": "tuple", "value": 3}),
+    st.lists(st.integers() | st.none(), max_size=2),
+    st.dictionaries(
+        st.sampled_from(["role", "content", "type", "id", "text"]), st.text(), max_size=2
+    ),
+)
+
+
+def test_every_format_has_a_file_that_is_read_whole(tmp_path):
+    assert set(BASES) == set(formats())
+    for name, base in BASES.items():
+        path = tmp_path / name
+        path.write_text(json.dumps(base))
+        problems = []
+        runs = list(import_trajectories(path, on_problem=problems.append))
+        assert [run.source_format for run in runs] == [name]
+        assert problems == []
+
+
+def places(value, path=()):
+    """The way to every value inside of a value."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(item, (*path, key))
+
+
+def replaced(value, path, new):
+    """A copy with another value at the end of a way; ``...`` takes it out."""
+    if not path:
+        return new
+    copied = copy.copy(value)
+    if len(path) == 1 and new is ...:
+        del copied[path[0]]
+    else:
+        copied[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copied
+
+
+@st.composite
+def changed(draw, name):
+    """A file's value, or a list, changed in a few places."""
+    value = name if isinstance(name, list) else BASES[name]
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(list(places(value))))
+        value = replaced(value, path, draw(STRANGE | st.just(...)) if path else draw(STRANGE))
+    return value
+
+
+@st.composite
+def damaged(draw, data):
+    """Bytes that are cut, or changed in a few places."""
+    if draw(st.booleans()):
+        return data[: draw(st.integers(0, len(data)))]
+    data = bytearray(data)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(data) - 1))
+        data[place : place + draw(st.integers(0, 2))] = draw(st.binary(max_size=3))
+        data = data or bytearray(b" ")
+    return bytes(data)
+
+
+def in_zip(base):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for sample in base["samples"]:
+            archive.writestr("samples/1_epoch_1.json", json.dumps(sample))
+        shell = {key: each for key, each in SAMPLE.items() if key != "messages"}
+        archive.writestr("samples/2/sample.json", json.dumps(shell | {"message_refs": [[0, 1]]}))
+        archive.writestr("samples/2/messages/0.json", json.dumps(TURNS))
+        archive.writestr("header.json", json.dumps({**base, "samples": []}))
+    return out.getvalue()
+
+
+FILES = {
+    **{name: json.dumps(base).encode() for name, base in BASES.items()},
+    "lines": b"\n".join(json.dumps(base).encode() for base in BASES["tau-bench"] * 3),
+    "zip": in_zip(BASES["inspect"]),
+    "yaml": yaml.safe_dump(BASES["vcr"]).encode(),
+    "gzip": gzip.compress(json.dumps(BASES["tau-bench"]).encode()),
+}
+SLOW = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def see_that_it_is_told(folder, data, names):
+    """Import as each format, and store what comes of it."""
+    path = folder / "file"
+    path.write_bytes(data)
+    for name in names:
+        problems, store = [], folder / "store"
+        runs = list(import_trajectories(path, format=name, on_problem=problems.append))
+        assert all(problem.message and str(problem) for problem in problems)
+        if runs:
+            TrajectoryStore(store).append(runs)
+            kept = list(TrajectoryStore(store))
+            assert repr(kept) == repr(runs)  # NaN is not equal to itself
+            for part in (store / "trajectories").iterdir():
+                part.unlink()
+
+
+@pytest.mark.parametrize("name", BASES)
+@given(data=st.data())
+@SLOW
+def test_any_change_of_a_value_is_imported_or_told(name, data, tmp_path):
+    value = data.draw(changed(name))
+    text = json.dumps(value).encode()
+    see_that_it_is_told(tmp_path, text, ["auto", name])
+
+
+@pytest.mark.parametrize("api", APIS)
+@given(data=st.data())
+@SLOW
+def test_any_change_of_a_stream_is_imported_or_told(api, data, tmp_path):
+    events = data.draw(changed(STREAMS[api]))
+    lines = events if isinstance(events, list) else [events]
+    text = "".join(f"data: {json.dumps(each)}\n\n" for each in lines)
+    request = {"uri": f"https://x.example{api}", "parsed_body": REQUEST}
+    tape = {"interactions": [{"request": request, "response": {"body": {"string": text}}}]}
+    see_that_it_is_told(tmp_path, json.dumps(tape).encode(), ["vcr"])
+
+
+@pytest.mark.parametrize("kind", FILES)
+@given(data=st.data())
+@SLOW
+def test_any_damage_of_bytes_is_imported_or_told(kind, data, tmp_path):
+    see_that_it_is_told(tmp_path, data.draw(damaged(FILES[kind])), ["auto"])
+
+
+@pytest.mark.parametrize("name", formats())
+@given(data=st.data())
+@settings(SLOW, max_examples=25)
+def test_any_file_can_be_insisted_to_be_of_a_format(name, data, tmp_path):
+    kind = data.draw(st.sampled_from(sorted(FILES)))
+    see_that_it_is_told(tmp_path, data.draw(damaged(FILES[kind])), [name])
