@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from looplet import __version__
-from looplet.cli import cassette, show
+from looplet.cli import cassette, importing, show
 from looplet.core.records import escape_controls
 from looplet.errors import LoopletError
 
@@ -22,6 +22,7 @@ def run(argv: Sequence[str] | None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     show.add_to(commands)
     cassette.add_to(commands)
+    importing.add_to(commands)
     given = parser.parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a character shows its escape
         sys.stdout.reconfigure(errors="backslashreplace")

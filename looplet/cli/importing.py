@@ -1,0 +1,129 @@
+"""``looplet import``: runs that others recorded, into a trajectory store."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from looplet.core.records import escape_controls
+from looplet.errors import ImporterError
+
+if TYPE_CHECKING:
+    from looplet.trajectory.importers import Problem
+    from looplet.trajectory.model import Trajectory
+
+ALL, SOME, NOTHING = 0, 1, 2
+"""Exit codes: all was imported, some was not and was told, nothing could be."""
+EVERY = 1000
+"""After how many runs a plain line tells how far it is."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "import",
+        help="runs that others recorded, into a trajectory store",
+        description="Import runs from a file or a folder. Exits 0 if all were imported, 1 if some "
+        "could not be (each is told on stderr, the rest is imported), 2 if none could.",
+    )
+    parser.add_argument("source", type=Path, metavar="SRC", help="a file, or a folder of files")
+    parser.add_argument(
+        "--format", default="auto", help="what the files are; auto looks into each (default)"
+    )
+    parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="the store")
+    parser.set_defaults(command=import_runs)
+
+
+def import_runs(given: argparse.Namespace) -> int:
+    """Import, as one commit of the store: what is read is in it when all is read."""
+    from looplet.trajectory.importers import import_trajectories
+    from looplet.trajectory.store import TrajectoryStore
+
+    counted: Counter[str] = Counter()
+    with _progress() as show:
+
+        def tell(problem: Problem) -> None:
+            counted["problems"] += 1
+            show(str(problem), None)
+
+        try:
+            runs = import_trajectories(given.source, format=given.format, on_problem=tell)
+        except ImporterError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return NOTHING
+        first = next(runs, None)
+        if first is None:
+            show(f"error: there is no run in {given.source} that could be imported", None)
+            return NOTHING
+        TrajectoryStore(given.store).append(_counting(chain([first], runs), counted, show))
+    print(escape_controls(_summary(counted, given.store)))
+    return SOME if counted["problems"] else ALL
+
+
+Show = Callable[[str | None, int | None], None]
+"""Shows a line for good, or how many runs there are by now."""
+
+
+def _counting(
+    runs: Iterable[Trajectory], counted: Counter[str], show: Show
+) -> Iterator[Trajectory]:
+    for run in runs:
+        counted["runs"] += 1
+        counted["steps"] += len(run.steps)
+        counted["calls"] += len(run.llm_calls)
+        show(None, counted["runs"])
+        yield run
+
+
+def _summary(counted: Counter[str], store: Path) -> str:
+    what = ", ".join(f"{counted[name]:,} {name}" for name in ("runs", "steps", "calls"))
+    left = f"; {counted['problems']:,} problems" if counted["problems"] else ""
+    return f"{store}: {what} imported{left}"
+
+
+def _progress() -> AbstractContextManager[Show]:
+    """A line that counts, by rich on a terminal; elsewhere a line now and then."""
+    if sys.stderr.isatty():
+        try:
+            return _RichProgress()
+        except ImportError:
+            pass
+    return nullcontext(_show_plain)
+
+
+def _show_plain(line: str | None, runs: int | None) -> None:
+    if line is not None:
+        print(escape_controls(line), file=sys.stderr)
+    elif runs is not None and runs % EVERY == 0:
+        print(f"{runs:,} runs", file=sys.stderr)
+
+
+class _RichProgress:
+    """The count in a line that is drawn over, and what stays above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.status import Status
+
+        self._console = Console(stderr=True)
+        self._status = Status("reading", console=self._console)
+
+    def __enter__(self) -> Show:
+        self._status.start()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def _show(self, line: str | None, runs: int | None) -> None:
+        if line is not None:
+            text = escape_controls(line)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif runs is not None:
+            self._status.update(f"{runs:,} runs")
