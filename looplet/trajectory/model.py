@@ -61,7 +61,7 @@ class LLMCall:
     cached_tokens: int | None = None
     tokens_estimated: bool = False
     model: str | None = None
-    messages: tuple[ChatMessage, ...] = ()
+    messages: Sequence[ChatMessage] = ()
     """The whole conversation sent, system prompt first."""
     params: dict[str, JSON] = field(default_factory=dict)
     finish_reason: str | None = None

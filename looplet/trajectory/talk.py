@@ -16,6 +16,7 @@ from typing import Any
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.parse import parse_reply
+from looplet.core.sofar import SoFar
 from looplet.trajectory.model import LLMCall
 from looplet.trajectory.text import to_json_text
 
@@ -59,15 +60,16 @@ def to_rows(calls: Sequence[LLMCall]) -> tuple[list[Row], list[Row]]:
 def from_rows(messages: Sequence[Row], rows: Iterable[Row]) -> list[LLMCall]:
     """The calls that ``to_rows`` was given. Raises ``LookupError`` on a place that is not there."""
     known: dict[int, ChatMessage] = {}
-    lanes: dict[str, tuple[ChatMessage, ...]] = {}
+    lanes: dict[str, list[ChatMessage]] = {}
     calls = []
     for row in rows:
-        before = lanes.get(row["lane"], ())
-        if not 0 <= row["input_kept"] <= len(before):
+        said, kept = lanes.get(row["lane"], []), row["input_kept"]
+        if not 0 <= kept <= len(said):
             raise LookupError(f"call {row['index']} keeps more messages than there were")
-        added = tuple(_message_at(messages, place, known) for place in row["input"])
-        lanes[row["lane"]] = sent = before[: row["input_kept"]] + added
-        calls.append(_call(row, sent, messages))
+        said = said if kept == len(said) else said[:kept]  # what a call was sent is not shortened
+        said.extend(_message_at(messages, place, known) for place in row["input"])
+        lanes[row["lane"]] = said
+        calls.append(_call(row, SoFar(said, len(said)), messages))
     return calls
 
 
@@ -157,8 +159,9 @@ class _Messages:
         self, sent: Sequence[ChatMessage], before: Sequence[ChatMessage], known: list[int]
     ) -> tuple[list[int], int]:
         """Places of the messages sent, and how many of them the call before begins with."""
-        kept = 0
-        for new, old, place in zip(sent, before, known, strict=False):
+        begins_alike = isinstance(sent, SoFar) and sent.shares(before)
+        kept = min(len(sent), len(before)) if begins_alike else 0
+        for new, old, place in () if begins_alike else zip(sent, before, known, strict=False):
             if new is not old and self.add(new) != place:
                 break
             kept += 1
@@ -221,7 +224,7 @@ def _call_row(call: LLMCall, messages: _Messages, *, kept: int, added: list[int]
     return row
 
 
-def _call(row: Row, sent: tuple[ChatMessage, ...], messages: Sequence[Row]) -> LLMCall:
+def _call(row: Row, sent: Sequence[ChatMessage], messages: Sequence[Row]) -> LLMCall:
     plain = {name: row[name] for name in _PLAIN if name != "lane"}
     prompt, system_prompt = row["prompt"], row["system_prompt"]
     last = _last_text(sent) or ""

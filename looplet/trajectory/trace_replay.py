@@ -132,8 +132,12 @@ class _Player(TellsLastCall):
             raise _Leaving(error) from None
         if call.error is not None:
             raise _failure_of(call)
-        counts = {"input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
-        usage = None if call.tokens_estimated else counts
+        usage = None
+        if not call.tokens_estimated and None not in (call.input_tokens, call.output_tokens):
+            usage = {
+                "input_tokens": call.input_tokens or 0,
+                "output_tokens": call.output_tokens or 0,
+            }
         self._last.set(CallOutcome(usage=usage, stop_reason=call.finish_reason))
         reply: Any = call.response
         tell = keywords.get("on_chunk")

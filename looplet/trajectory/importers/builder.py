@@ -7,11 +7,13 @@ before it, as chats work; a format that says otherwise gives the messages itself
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, summarize_args
+from looplet.core.sofar import SoFar
 from looplet.trajectory.importers.nodes import Node
 from looplet.trajectory.importers.sources import Source
 from looplet.trajectory.model import LLMCall, StepRecord, Trajectory, chain
@@ -71,7 +73,7 @@ class RunBuilder:
         ``known`` are further fields of the `LLMCall`; what is not named is not known.
         """
         said = ChatMessage(role="assistant", content=text, calls=tuple(calls), blocks=tuple(blocks))
-        call = self.add_call(said, self.messages if sent is None else sent, **known)
+        call = self.add_call(said, sent, **known)
         self.messages.append(said)
         self._replied = len(self.messages)
         if steps:
@@ -80,9 +82,13 @@ class RunBuilder:
         return call
 
     def add_call(
-        self, said: ChatMessage | None, sent: Sequence[ChatMessage], **known: Any
+        self, said: ChatMessage | None, sent: Sequence[ChatMessage] | None = None, **known: Any
     ) -> LLMCall:
-        """A call of the model; ``said`` is ``None`` if it failed."""
+        """A call of the model; ``said`` is ``None`` if it failed.
+
+        ``sent`` are the messages sent, all that was said so far without it.
+        """
+        messages = self._as_sent(sent) if sent is not None else self._so_far()
         fields: dict[str, Any] = {
             "timestamp": None,
             "duration_ms": None,
@@ -96,10 +102,10 @@ class RunBuilder:
         }
         call = LLMCall(
             index=len(self.calls),
-            prompt=sent[-1].content if sent else "",
-            system_prompt=sent[0].content if sent and sent[0].role == "system" else "",
+            prompt=messages[-1].content if messages else "",
+            system_prompt=_system_prompt(messages),
             response=None if said is None else _response(said),
-            messages=tuple(sent),
+            messages=messages,
             **fields,
         )
         self.calls.append(call)
@@ -203,6 +209,18 @@ class RunBuilder:
             **fields,
         )
 
+    def _so_far(self) -> SoFar[ChatMessage]:
+        return SoFar(self.messages, len(self.messages))
+
+    def _as_sent(self, sent: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+        """The messages of a call, without a copy where they are those that were said so far.
+
+        A copy for each call of a run of thousands of turns would take gigabytes.
+        """
+        if len(sent) <= len(self.messages) and all(map(is_, sent, self.messages)):
+            return SoFar(self.messages, len(sent))
+        return tuple(sent)
+
     def _take_open(self, call_id: str | None) -> StepRecord | None:
         for index, step in enumerate(self._open):
             if call_id is None or step.tool_call.call_id == call_id:
@@ -220,6 +238,10 @@ class RunBuilder:
 
     def _first_model(self) -> str | None:
         return self.model or next((call.model for call in self.calls if call.model), None)
+
+
+def _system_prompt(messages: Sequence[ChatMessage]) -> str:
+    return messages[0].content if messages and messages[0].role == "system" else ""
 
 
 def _response(said: ChatMessage) -> str | list[Block]:

@@ -53,6 +53,9 @@ class References:
             each.value for each in (pool if pool.known else sample.get("message_pool")).items()
         ]
         self._known: dict[str, ChatMessage] = {}
+        """By the message as the log has it."""
+        self._alike: dict[str, ChatMessage] = {}
+        """By the message as looplet has it: equal ones are one."""
 
     def resolved(self, value: JSON) -> JSON:
         """A value with what its texts refer to, as far as it is there."""
@@ -88,7 +91,8 @@ class References:
         """A message of the log's, as looplet's."""
         name = json.dumps(message.value, sort_keys=True)
         if name not in self._known:
-            self._known[name] = _message_of(self.node(message))
+            said = _message_of(self.node(message))
+            self._known[name] = self._alike.setdefault(said.encoded, said)
         return self._known[name]
 
 

@@ -194,11 +194,12 @@ class _History:
         text = step.get("response").text()
         return ChatMessage(role="assistant", content=text) if text else None
 
-    def _sent(self, step: Node) -> Sequence[ChatMessage]:
+    def _sent(self, step: Node) -> Sequence[ChatMessage] | None:
+        """What the model was sent; all that was said so far if the step does not tell."""
         query = step.get("query")
         query = query if query.known else step.get("messages")
         if not isinstance(query.value, list) or not query.value:
-            return list(self.builder.messages)
+            return None
         return self._queried.messages(query)
 
     def _step_for(self, message: Node) -> int | None:
