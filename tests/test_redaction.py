@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from looplet.core.codec import from_jsonable, to_jsonable
 from looplet.errors import LoopletError, RedactionError
 from looplet.redaction import Redactor, redact_strings
+from looplet.redaction.signs import Signs
 
 SK = "sk-proj-Zx81kQw92mLp04TtVb77"
 SK_2 = "sk-ant-api03-9fJq2LwX0aPz6RtY"
@@ -109,16 +110,30 @@ def test_no_secret_survives_what_the_codec_made_of_a_structure(data, one, other)
         assert other.strip() not in text
 
 
-@given(st.data(), secrets, secrets, st.sampled_from([lambda same: same, to_jsonable]))
-def test_no_sign_of_a_secret_means_that_there_is_none(data, one, other, form):
-    structure = form(data.draw(structures(texts_with(one, other))))
+MARKED = st.lists(fillers | st.sampled_from(["<1>", "<2>"]), max_size=4).map("".join)
+
+
+@given(structures(MARKED), secrets, secrets, st.sampled_from([lambda same: same, to_jsonable]))
+def test_no_sign_of_a_secret_means_that_there_is_none(marked, one, other, form):
+    structure = form(
+        redact_strings(marked, lambda text: text.replace("<1>", one).replace("<2>", other))
+    )
     closely = usable(one, other)
     looked_through = redact_strings(structure, lambda text: closely.pieces([text])[0])
     assert usable(one, other).value(structure) == looked_through
 
 
+@given(st.lists(st.text(ODD, min_size=1, max_size=5), max_size=6), st.text(ODD, max_size=30))
+def test_one_of_many_texts_is_found_where_it_stands(many, text):
+    first, second = Signs(many[:3]), Signs(many[:3]).with_more(many[3:])
+    assert first.any_in(text) == any(each in text for each in many[:3])
+    assert second.any_in(text) == any(each in text for each in many)
+
+
 def test_what_shows_no_sign_of_a_secret_is_given_back_as_it_is():
     redactor = Redactor(secrets={"door": 'se"same99'})
+    in_json = json.dumps(json.dumps({"arguments": 'se"same99'}))
+    assert redactor.value([in_json]) == [redactor.text(in_json)] != [in_json]
     structure = {"a": ["no secret", {"b": (1, None, 'se"same')}]}
     assert redactor.value(structure) is structure
     assert Redactor(patterns=["s.c"]).value(structure) == {
@@ -288,9 +303,14 @@ def test_variables_named_like_secrets_are_found_and_others_are_not(monkeypatch):
     monkeypatch.setenv("ACME_API_KEY", "acme 12345")
     monkeypatch.setenv("DB_PASSWORD", "password")
     monkeypatch.setenv("SHORT_TOKEN", "abc1234")
+    monkeypatch.setenv("PWD", "/home/ada/agent")
+    monkeypatch.setenv("ADMIN_PWD", "ada-lovelace")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "sometimes")
-    text = "acme 12345 password abc1234 sometimes"
-    assert Redactor().text(text) == "[REDACTED:ACME_API_KEY] password abc1234 sometimes"
+    text = "acme 12345 password abc1234 sometimes /home/ada/agent ada-lovelace"
+    redacted = (
+        "[REDACTED:ACME_API_KEY] password abc1234 sometimes /home/ada/agent [REDACTED:ADMIN_PWD]"
+    )
+    assert Redactor().text(text) == redacted
     assert Redactor(defaults=False).text(text) == text
 
 

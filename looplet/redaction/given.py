@@ -15,10 +15,11 @@ SHORTEST = 4
 SHORTEST_OF_ENVIRONMENT = 8
 
 _SECRET_VARIABLE = re.compile(
-    r"(?:^|_)(?:API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY|AUTH_?KEY|TOKEN|SECRET|PASSWORD|PASSWD"
+    r"(?!PWD$)(?:.*_)?(?:API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY|AUTH_?KEY|TOKEN|SECRET|PASSWORD|PASSWD"
     r"|PASSPHRASE|PASS|PWD|CREDENTIALS?|PAT)(?:_?[0-9]+)?$",
     re.IGNORECASE,
 )
+"""Not ``PWD``, the directory that a shell works in."""
 _NO_SECRETS = frozenset(
     {
         "anything", "changeme", "disabled", "external", "inherited", "not-needed", "notneeded",
@@ -74,7 +75,7 @@ def secret_variables() -> Iterator[tuple[str, str]]:
         secret = value.strip()
         if (
             len(secret) >= SHORTEST_OF_ENVIRONMENT
-            and _SECRET_VARIABLE.search(name)
+            and _SECRET_VARIABLE.match(name)
             and secret.lower() not in _NO_SECRETS
             and not PLACEHOLDER.fullmatch(secret)
         ):

@@ -33,6 +33,8 @@ class Shape:
     """What is replaced is its group ``secret``, or all of it."""
     starts: tuple[str, ...] = ()
     """A match begins with one of these, if there are any; they are quicker to look for."""
+    end: str = ""
+    """A match ends with this, of a shape that begins as much does that is no secret."""
 
     def spans(self, text: str) -> Iterator[Span]:
         """Where such secrets stand."""
@@ -51,8 +53,8 @@ class Shape:
                 place = text.find(first, match.end() if match else place + 1)
 
 
-def _shape(kind: str, regex: str, *starts: str) -> Shape:
-    return Shape(kind=kind, regex=re.compile(regex, re.ASCII), starts=starts)
+def _shape(kind: str, regex: str, *starts: str, end: str = "") -> Shape:
+    return Shape(kind=kind, regex=re.compile(regex, re.ASCII), starts=starts, end=end)
 
 
 _ALONE = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2}))"
@@ -121,7 +123,7 @@ SHAPES = (
         "url",
         r"://(?:[^\s:/?#@\[\]\"'<>]|\[REDACTED:[A-Za-z0-9_.-]{1,64}\]){0,256}"
         r":(?P<secret>[^\s/@\"'<>]{1,512})@",
-        "://",
+        "://", end="@",
     ),
 )  # fmt: skip
 """Secrets that are known by their looks; where two find the same text, the first names it."""
