@@ -125,9 +125,10 @@ def test_a_format_that_is_insisted_on_reads_whatever_it_is_given(write, read):
     assert found.told == [": it is not JSON"]
 
 
-def test_nesting_without_end_is_a_problem(write, read):
-    deep = "[" * 5000 + "]" * 5000
-    for text in (deep, f'[{{"task_id": 1, "traj": [], "reward": {deep}}}]'):
+@pytest.mark.parametrize("depth", [300, 5000])
+def test_nesting_without_end_is_a_problem(depth, write, read):
+    deep = "[" * depth + "]" * depth
+    for text in (deep, f'[{{"task_id": 1, "traj": [], "note": {deep}}}]'):
         assert "nested" in read(write(text), format="tau-bench").told[0]
 
 
