@@ -82,9 +82,13 @@ def _counting(
 
 
 def _summary(counted: Counter[str], store: Path) -> str:
-    what = ", ".join(f"{counted[name]:,} {name}" for name in ("runs", "steps", "calls"))
-    left = f"; {counted['problems']:,} problems" if counted["problems"] else ""
+    what = ", ".join(_number(counted, name) for name in ("runs", "steps", "calls"))
+    left = f"; {_number(counted, 'problems')}" if counted["problems"] else ""
     return f"{store}: {what} imported{left}"
+
+
+def _number(counted: Counter[str], name: str) -> str:
+    return f"{counted[name]:,} {name if counted[name] != 1 else name[:-1]}"
 
 
 def _progress() -> AbstractContextManager[Show]:
