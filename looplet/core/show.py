@@ -15,7 +15,17 @@ LIST_ROWS, TEXT_CHARS = 50, 6000
 RESULT_CHARS, RECENT_CHARS, RECENT_STEPS = 3000, 20_000, 5
 """Characters of one result, of all recent results together, and how many steps are recent."""
 
-encode = fast_encoder(default=str)
+
+def _in_words(value: object) -> str:
+    """What JSON lacks; of a set the items in one order, which every process has again."""
+    if type(value) not in (set, frozenset) or not value:
+        return str(value)
+    items = sorted(_in_words(each) if type(each) is frozenset else repr(each) for each in value)  # type: ignore[attr-defined]
+    text = f"{{{', '.join(items)}}}"
+    return text if type(value) is set else f"frozenset({text})"
+
+
+encode = fast_encoder(default=_in_words)
 """JSON as a model reads it."""
 PREVIEW_CHARS = 2000
 """How much a prompt shows of a result that went to a file."""

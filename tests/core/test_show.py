@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -50,6 +52,22 @@ def test_every_result_has_a_text(data):
 
 def test_json_is_shown_with_its_letters():
     assert result_text({"é": "{0}", "n": [1, None]}) == '{"é": "{0}", "n": [1, null]}'
+
+
+def test_a_set_is_shown_the_same_in_every_process():
+    code = (
+        "from looplet.core.show import result_text\n"
+        "print(result_text({'s': {'pear', 'fig', 'kiwi', frozenset('ab'), 3}}))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert said == {"""{"s": "{'fig', 'kiwi', 'pear', 3, frozenset({'a', 'b'})}"}\n"""}
+    assert result_text([set(), frozenset()]) == '["set()", "frozenset()"]'
 
 
 @pytest.mark.filterwarnings("ignore:a list contains itself")
