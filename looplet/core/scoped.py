@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from looplet.core.backend import Reply, is_async
 from looplet.core.lastcall import CallOutcome, LastCall, TellsLastCall
 from looplet.core.messages import Method
-from looplet.core.wrapping import AsyncWrapper, SyncWrapper
+from looplet.core.wrapping import AsyncWrapper, SyncWrapper, Wrapper
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -42,6 +42,19 @@ def scoped(backend: Any, scope: str, *, purpose: str = "tool", caller: str | Non
     if caller is not None:
         labels["caller"] = caller
     return _AsyncScoped(backend, labels) if is_async(backend) else _Scoped(backend, labels)
+
+
+def is_scoped(backend: object) -> bool:
+    """Whether a backend is what ``scoped`` gives, whatever is around that.
+
+    >>> is_scoped(scoped("a backend", "tool:search")), is_scoped("a backend")
+    (True, False)
+    """
+    while isinstance(backend, Wrapper):
+        if isinstance(backend, _Scoped | _AsyncScoped):
+            return True
+        backend = backend.inner
+    return False
 
 
 def _within(labels: Mapping[str, str], keywords: Mapping[str, Any]) -> dict[str, Any]:

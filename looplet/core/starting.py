@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from looplet.core.ambient import AROUND, Starting, surrounded
 from looplet.core.backend import takes
 from looplet.core.config import LoopConfig
 from looplet.core.conversation import Conversation
@@ -41,6 +42,10 @@ def start_run(
     Raises ``TypeError`` for a backend without ``generate`` and ``ValueError`` without tools.
     """
     config = _own_config(config, max_steps, system_prompt)
+    if AROUND:
+        given = Starting(llm=llm, tools=tools, config=config, task=task, asynchronous=asynchronous)
+        given = surrounded(given)
+        llm, tools, config = given.llm, given.tools, given.config
     check_backend(llm, asynchronous=asynchronous)
     if tools is None:
         raise ValueError("tools is missing: pass a registry, as tools_from([...]) makes one")

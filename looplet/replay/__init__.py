@@ -4,6 +4,7 @@ from looplet.replay.cassette import Cassette, accept_edit, recover, use_cassette
 from looplet.replay.diff import TrajectoryDiff, diff
 from looplet.replay.divergence import Divergence, SideEffectRefused
 from looplet.replay.journal import LeftoverJournal
+from looplet.replay.loops import LoopsResult, replay_loops
 from looplet.replay.opening import RecordMode
 from looplet.replay.reading import read_trajectory
 from looplet.replay.running import (
@@ -23,6 +24,7 @@ __all__ = [
     "Divergence",
     "ForkResult",
     "LeftoverJournal",
+    "LoopsResult",
     "RecordMode",
     "ReplayResult",
     "SideEffectRefused",
@@ -36,5 +38,6 @@ __all__ = [
     "read_trajectory",
     "recover",
     "replay",
+    "replay_loops",
     "use_cassette",
 ]

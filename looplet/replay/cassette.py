@@ -203,6 +203,24 @@ class Cassette:
             hooks=[*config.hooks, watcher(self._half)],
         )
 
+    @contextmanager
+    def ambient(self) -> Iterator[Cassette]:
+        """Put the cassette around every loop that starts in the block, in whatever thread.
+
+        Backend, tools, config and router of each are wrapped as ``wrap_llm``, ``wrap_tools`` and
+        ``wrap_config`` do it, so that code which starts loops need not know of the cassette. What
+        is wrapped already is left. Each loop is a run, but for one inside of a tool, which is part
+        of the run around it; of loops that look alike (task, model, settings, tools) the second
+        has the lane ``run:2``, and so on in the order in which they start. Not reached are loops
+        in other processes, and backends that hooks and tools ask by themselves.
+
+        Raises ``CassetteError`` if another cassette is ambient.
+        """
+        from looplet.replay.ambient import ambient  # it knows cassettes
+
+        with ambient(self, self._half):
+            yield self
+
     def close(self, error: BaseException | None = None) -> None:
         """Write what was recorded; ``error`` is what ended the run early, if anything.
 

@@ -19,6 +19,7 @@ from looplet.core.loop import async_composable_loop, composable_loop
 from looplet.core.records import new_id
 from looplet.errors import CassetteError
 from looplet.redaction import Given, Redactor
+from looplet.replay.ambient import routed
 from looplet.replay.cassette import (
     Cassette,
     StreamMode,
@@ -280,7 +281,7 @@ class _Driven:
             "tools": cassette.wrap_tools(agent.tools),
             "context": agent.context,
             "hooks": [*agent.hooks, self.recorder],
-            "config": cassette.wrap_config(agent.config),
+            "config": routed(cassette.wrap_config(agent.config), cassette),
             "state": agent.state,
         }
 
