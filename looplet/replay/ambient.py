@@ -22,6 +22,7 @@ from looplet.core.codec import digest
 from looplet.core.config import LoopConfig
 from looplet.core.records import Step, ToolCall, new_id
 from looplet.core.scoped import is_scoped
+from looplet.core.watching import StepWatcher
 from looplet.core.wrapping import Wrapper
 from looplet.errors import CassetteError
 from looplet.replay.runs import RunWatcher, redacted
@@ -111,42 +112,45 @@ class Ambient:
         if any(isinstance(hook, RunWatcher) for hook in config.hooks):
             return config
         config = self._cassette.wrap_config(config)
-        watcher = _Watcher(self._half, lane)
+        hooks = [*config.hooks]
+        if lane != MAIN:
+            hooks.append(_Caller(self._half, lane))
         if self._runs is not None:
-            watcher = _Keeper(self._half, lane, self._runs)
-        return replace(config, hooks=[*config.hooks[:-1], watcher])
+            hooks.append(_Keeper(self._half.redactor, self._runs))
+        return replace(config, hooks=hooks)
 
 
-class _Watcher(RunWatcher):
-    """Tells the cassette of a run's steps; calls of runs that look alike are told apart."""
+class _Caller(StepWatcher):
+    """Tells the calls of tools in one run from those in another that looks alike.
+
+    It stands behind the hook that tells the cassette the step of each call, and adds the lane.
+    """
 
     def __init__(self, half: Any, lane: str) -> None:
-        super().__init__(half)
-        self._lane = lane
+        super().__init__()
+        self._half, self._lane = half, lane
 
     def call_asked(self, call: ToolCall, number: int) -> None:
         """The step's tool is about to run."""
-        self._half.at_call(call, number if self._lane == MAIN else f"{number}/{self._lane}")
+        self._half.at_call(call, f"{number}/{self._lane}")
 
 
-class _Keeper(_Watcher):
-    """Keeps the run as well, for a comparison."""
+class _Keeper(StepWatcher):
+    """Keeps a run, without secrets, for a comparison."""
 
-    def __init__(self, half: Any, lane: str, runs: list[Trajectory]) -> None:
-        super().__init__(half, lane)
+    def __init__(self, redactor: Any, runs: list[Trajectory]) -> None:
+        super().__init__()
         self._runs = runs
-        self._redact = _same if half.redactor is None else half.redactor.value
+        self._redact = _same if redactor is None else redactor.value
 
     def run_begun(self, state: Any) -> None:
         """A run begins."""
-        super().run_begun(state)
         task = self._redact(getattr(state, "task", None))
-        self._kept = Trajectory(trajectory_id=new_id(), run_id=str(self._run), task=task)
+        self._kept = Trajectory(trajectory_id=new_id(), run_id=new_id(), task=task)
         self._runs.append(self._kept)
 
     def step_ended(self, step: Step) -> None:
         """The step is what it is."""
-        super().step_ended(step)
         kept = redacted(step, self._redact)
         record = StepRecord(
             step_num=kept.number, tool_call=kept.tool_call, tool_result=kept.tool_result
@@ -154,9 +158,12 @@ class _Keeper(_Watcher):
         record.digest = next_link(_last_link(self._kept), record)
         self._kept.steps.append(record)
 
+    # The loop calls the slot by position, so every parameter stands here, used or not.
+    # ruff: noqa: ARG002
+
     def on_loop_end(self, state: Any, session_log: Any, context: Any, llm: Any) -> None:
         """The run is over."""
-        super().on_loop_end(state, session_log, context, llm)
+        self._catch_up(state)
         self._kept.stop_reason = getattr(state, "_stop_reason", None)
 
 
