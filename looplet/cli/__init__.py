@@ -5,30 +5,58 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 
 from looplet import __version__
-from looplet.cli import cassette, importing, show
-from looplet.core.records import escape_controls
+from looplet.cli import cassette, diff, importing, record, replay, show
+from looplet.cli.saying import PIPE_CLOSED, complain, complain_of, forget_output, plain_output
 from looplet.errors import LoopletError
+
+_HANDS_ON = frozenset({"record", "replay"})
+"""Commands that hand on, to a script, what stands behind ``--``."""
+INTERRUPTED = 130
+"""Exit status after an interrupt from the keyboard, as shells give it."""
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Parse and run a command; an error of looplet's own is one message on stderr and exit 1."""
+    """Parse and run a command; its exit status.
+
+    An error of looplet's own is one message on stderr, and exit status 1, or 2 of a command
+    for which 1 says that two things differ.
+    """
+    given, rest = _divided(sys.argv[1:] if argv is None else list(argv))
     parser = argparse.ArgumentParser(
         prog="looplet", description="Record, replay and evaluate LLM agents."
     )
     parser.add_argument("--version", action="version", version=f"looplet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    show.add_to(commands)
-    cassette.add_to(commands)
-    importing.add_to(commands)
-    given = parser.parse_args(argv)
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a character shows its escape
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for each in (record, replay, diff, show, cassette, importing):
+        each.add_to(commands)
+    parser.set_defaults(unusable=1, arguments=rest)
+    return _run(parser.parse_args(given))
+
+
+def _run(given: argparse.Namespace) -> int:
     try:
-        return int(given.command(given))
+        with plain_output():
+            status = int(given.command(given))
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:
+        forget_output()
+        return PIPE_CLOSED
     except (LoopletError, OSError) as error:
-        lines = (escape_controls(line) for line in f"error: {error}".split("\n"))
-        print(*lines, sep="\n", file=sys.stderr)
-        return 1
+        complain_of(error)
+        return int(given.unusable)
+    except KeyboardInterrupt as error:
+        complain("error", "interrupted")
+        for note in getattr(error, "__notes__", ()):
+            complain("note", note)
+        return INTERRUPTED
+
+
+def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What is looplet's own, and what a script is to be given."""
+    if argv[:1] and argv[0] in _HANDS_ON and "--" in argv:
+        place = argv.index("--")
+        return argv[:place], argv[place + 1 :]
+    return argv, []

@@ -82,8 +82,8 @@ def start_run(
     run.recent.extend(step_text(step) for step in state.steps[-RECENT_STEPS:])
     run.earlier_results = "\n".join(run.recent_results()) if state.steps else ""
     _give_parts(run)  # may refuse what was given, so the state is changed after it
-    given = {"task": task, "conversation": run.conversation, "_done_tool": config.done_tool}
-    for name, value in given.items():
+    known = {"task": task, "conversation": run.conversation, "_done_tool": config.done_tool}
+    for name, value in known.items():
         put(state, name, value)
     return run
 

@@ -27,7 +27,8 @@ from looplet.core.wrapping import Wrapper
 from looplet.errors import CassetteError
 from looplet.replay.runs import RunWatcher, redacted
 from looplet.replay.session import AsyncCassetteBackend, CassetteBackend, model_of
-from looplet.replay.tooling import CassetteTools, within
+from looplet.replay.tooling import CassetteTools
+from looplet.replay.within import within
 from looplet.trajectory.model import StepRecord, Trajectory, first_link, next_link
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class _Keeper(StepWatcher):
     def __init__(self, redactor: Any, runs: list[Trajectory]) -> None:
         super().__init__()
         self._runs = runs
+        self._kept: Trajectory | None = None
         self._redact = _same if redactor is None else redactor.value
 
     def run_begun(self, state: Any) -> None:
@@ -151,6 +153,7 @@ class _Keeper(StepWatcher):
 
     def step_ended(self, step: Step) -> None:
         """The step is what it is."""
+        assert self._kept is not None
         kept = redacted(step, self._redact)
         record = StepRecord(
             step_num=kept.number, tool_call=kept.tool_call, tool_result=kept.tool_result
@@ -158,11 +161,17 @@ class _Keeper(StepWatcher):
         record.digest = next_link(_last_link(self._kept), record)
         self._kept.steps.append(record)
 
-    # The loop calls the slot by position, so every parameter stands here, used or not.
+    # The loop calls the slots by position, so every parameter stands here, used or not.
     # ruff: noqa: ARG002
 
+    def on_step(self, state: Any, session_log: Any, step: Step, briefing: str) -> None:
+        """Take the step before anybody can change it: it is yielded right after this."""
+        self._catch_up(state)
+
     def on_loop_end(self, state: Any, session_log: Any, context: Any, llm: Any) -> None:
-        """The run is over."""
+        """The run is over, if it had begun."""
+        if self._kept is None:
+            return
         self._catch_up(state)
         self._kept.stop_reason = getattr(state, "_stop_reason", None)
 

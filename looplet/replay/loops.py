@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from looplet.core.codec import canonical, to_jsonable
-from looplet.redaction import Given
+from looplet.errors import CassetteError
+from looplet.redaction import Given, Redactor
 from looplet.replay.ambient import ambient
-from looplet.replay.cassette import StreamMode, ToolsMode, use_cassette
+from looplet.replay.cassette import StreamMode, ToolsMode, held, use_cassette
 from looplet.replay.diff import diff
 from looplet.replay.divergence import Divergence
 from looplet.replay.entries import RunLog
+from looplet.replay.opening import open_fork
 from looplet.replay.playback import Player
 from looplet.replay.reading import trajectory_of
+from looplet.replay.running import ForkResult
 from looplet.trajectory.model import Trajectory, first_link
 
 SHOWN = 80
@@ -101,6 +104,43 @@ def replay_loops(
         unplayed=unplayed,
         cassette=Path(path),
     )
+
+
+def fork_loops(
+    path: str | os.PathLike[str],
+    code: Callable[[], object],
+    *,
+    at: int,
+    into: str | os.PathLike[str],
+    redact: Given | None = None,
+) -> ForkResult:
+    """Call ``code`` with a fork around the loop that it starts: live from step ``at`` on.
+
+    What ``fork`` does for an agent, with the backend that the code itself brings. Raises
+    ``CassetteError`` if the cassette has more than one run, since step ``at`` of which is meant
+    would not be known, and what ``fork`` and ``code`` raise.
+    """
+    if at < 1:
+        raise CassetteError(f"at={at} is no step: steps are counted from 1")
+    redactor = Redactor.of(redact)
+    opened = open_fork(Path(path), Path(into), at, {}, redactor if redactor.active else None)
+    with (
+        held(opened, metadata={}, tools="recorded") as cassette,
+        ambient(cassette, opened.half, keep=True) as runs,
+    ):
+        if len(cassette.runs) > 1:
+            raise CassetteError(f"{path} has {len(cassette.runs)} runs, and a fork is of one")
+        parent = cassette.content_hash or ""
+        code()
+        if not cassette.recording:
+            steps = _count(sum(len(run.steps) for run in runs), "step")
+            raise CassetteError(
+                f"the run of {path} ended after {steps}, before step {at}; nothing was live and "
+                f"{into} was not written"
+            )
+    run = runs[0]
+    run.cassette, run.cassette_hash, run.replay_of = str(into), cassette.content_hash, parent
+    return ForkResult(trajectory=run, at=at, parent=parent, cassette=Path(into))
 
 
 def _differences(

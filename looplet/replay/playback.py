@@ -79,6 +79,8 @@ class Player:
         self._tape, metadata = _vcr.load_tape(
             str(path), serializer=Serializer(), persister=self.persister
         )
+        self.head: Mapping[str, JSON] = metadata
+        """What stands before the interactions, as it is stored."""
         self.metadata: Mapping[str, JSON] = restored(metadata.get("about", {}))
         self.lanes: Mapping[str, JSON] = _whole(restored(metadata.get("lanes", {})))
         self.interrupted = bool(metadata.get("interrupted"))

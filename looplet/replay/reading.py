@@ -34,7 +34,7 @@ def trajectory_of(player: Player, *, run: int = 0) -> Trajectory:
     """The same for a cassette that is open."""
     log = _log_of(player, run)
     start = datetime.fromtimestamp(player.clock.start, UTC) if player.clock.start else None
-    reader = _Reader(run, start)
+    reader = Reader(run, start)
     for request, stored, method, what in player.recorded():
         reader.take(request, stored, method, what)
     found = reader.calls
@@ -56,10 +56,10 @@ def trajectory_of(player: Player, *, run: int = 0) -> Trajectory:
     )
 
 
-class _Reader:
-    """Gathers what the interactions say, in their order."""
+class Reader:
+    """Gathers what the interactions say, in their order; of all runs if ``run`` is ``None``."""
 
-    def __init__(self, run: int, start: datetime | None) -> None:
+    def __init__(self, run: int | None, start: datetime | None = None) -> None:
         self.calls: list[LLMCall] = []
         self.steps: list[StepRecord] = []
         self.ended_ms = 0.0
@@ -77,7 +77,7 @@ class _Reader:
         elif method == DISPATCH:
             ordinal = int(header(request, "ordinal") or 0)
             self._results[(header(request, "key") or "")[:16], ordinal] = stored
-        elif method == STEP and request.body.get("run", 0) == self._run:
+        elif method == STEP and self._run in (None, request.body.get("run", 0)):
             self._take_step(request, stored, started)
 
     def _take_call(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from looplet.core.codec import JSON, digest, from_jsonable, to_jsonable
-from looplet.core.records import Step
+from looplet.core.records import Step, summarize_args
 from looplet.core.watching import StepWatcher
 from looplet.replay.divergence import SideEffectRefused
 from looplet.replay.entries import RunLog
@@ -57,7 +57,11 @@ def redacted(step: Step, redact: Callable[[Any], Any]) -> Step:
         "data": from_jsonable(to_jsonable(result.data)),
         "error": result.error,
     }
+    # A summary is cut, and of a secret that was cut in two the first half would not be found.
+    of_args = result.args_summary == summarize_args(call.args)
     clean = redact(clean)
+    if of_args:
+        clean["summary"] = summarize_args(clean["args"])
     return Step(
         step.number,
         replace(call, tool=clean["tool"], args=clean["args"], reasoning=clean["reasoning"]),
@@ -106,7 +110,9 @@ class RunWatcher(StepWatcher):
     # ruff: noqa: ARG002
 
     def on_loop_end(self, state: Any, session_log: Any, context: Any, llm: Any) -> None:
-        """The run is over, however it ended."""
+        """The run is over, however it ended; if a hook kept it from beginning, it is no run."""
+        if self._run is None:
+            return
         self._catch_up(state)
         self._half.end_run(self._run, getattr(state, "_stop_reason", None))
 

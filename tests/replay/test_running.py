@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+import warnings
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import example, given, settings
 
-from looplet import LoopConfig, async_composable_loop, composable_loop
+from looplet import LoopConfig, async_composable_loop, composable_loop, tool, tools_from
+from looplet.core.codec import exact
 from looplet.errors import CassetteError
 from looplet.replay import (
     Divergence,
@@ -20,6 +24,7 @@ from looplet.replay import (
     use_cassette,
 )
 from tests.replay.agents import FRUIT, Desk, agent, call, model, script
+from tests.trajectory.conftest import VALUES
 
 
 def record(path, desk=None, llm=None, tools="recorded", **options):
@@ -294,6 +299,42 @@ def test_a_replay_with_recorded_tools_needs_them_in_the_cassette(path):
     with pytest.raises(CassetteError, match='recorded with tools="live"'):
         replay(path, agent())
     assert replay(path, agent(), tools="live").matches
+
+
+@settings(max_examples=40)
+@given(value=VALUES)
+@example(value={"both": (1, {"x": {2: b"y"}}), "$looplet": "mine"})
+def test_what_a_tool_gives_is_replayed_exactly(value):
+    """Also what JSON has no form for: the agent is shown it, and the step's digest tells it."""
+
+    @tool
+    def find() -> dict:
+        """Find it."""
+        return {"found": value}
+
+    tools = tools_from([find], include_done=True)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = f"{folder}/run.yaml"
+        with use_cassette(path, record_mode="once", tools="recorded") as cassette:
+            llm = cassette.wrap_llm(model([call("find"), call("done", summary="found")]))
+            registry, config = cassette.wrap_tools(tools), cassette.wrap_config()
+            steps = list(composable_loop(llm, "Find", registry, config=config))
+        read = read_trajectory(path).steps[0].tool_result.data
+        assert exact(read) == exact(steps[0].tool_result.data)
+        result = replay(path, {"tools": tools})
+        assert result.matches, str(result)
+
+
+def test_a_hook_that_fails_before_the_run_begins_is_what_is_raised(path):
+    class Fails:
+        def pre_loop(self, state, session_log, context):
+            raise ZeroDivisionError("mine")
+
+    record(path)
+    with pytest.raises(ZeroDivisionError) as raised:
+        replay(path, agent(hooks=[Fails()]))
+    assert not hasattr(raised.value, "__notes__")
 
 
 def test_the_same_run_is_recorded_alike(tmp_path):

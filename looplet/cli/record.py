@@ -1,0 +1,136 @@
+"""``looplet record``: run an agent, or a script that runs some, and keep what was asked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from looplet.cli.saying import complain, complain_of, counted, say
+from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, target_of
+from looplet.errors import CassetteError, LoopletError
+
+if TYPE_CHECKING:
+    from looplet.replay import Cassette
+
+MODES = ("once", "new_episodes", "all", "rewrite")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "record",
+        help="run an agent, or a script that runs some, into a cassette",
+        description="Run an agent, or a script that starts loops itself, and record every call.",
+        usage="looplet record TARGET --cassette F [options] [-- ARGUMENTS...]",
+        epilog="TARGET is module:build or file.py:build, a function without arguments that gives "
+        "llm, tools and config; or a script, whose ARGUMENTS stand behind --.",
+    )
+    parser.add_argument("target", metavar="TARGET", help="an agent or a script")
+    parser.add_argument("--cassette", required=True, type=Path, metavar="F", help="where to record")
+    parser.add_argument(
+        "--record-mode",
+        choices=MODES,
+        default="once",
+        metavar="MODE",
+        help="once: if there is no cassette (the default); new_episodes: replay, and record "
+        "behind the first change; all, rewrite: record anew",
+    )
+    parser.add_argument(
+        "--tools",
+        choices=("live", "recorded"),
+        default="recorded",
+        help="whether a replay is to take results of tools from the cassette (the default)",
+    )
+    parser.set_defaults(command=record)
+
+
+def record(given: argparse.Namespace) -> int:
+    """Record a run; 1 if nothing came of it."""
+    from looplet.replay import Divergence, SideEffectRefused, use_cassette
+
+    check_file(given.cassette)
+    target = target_of(given.target)
+    run = _script(target, given) if isinstance(target, Script) else _agent(target, given)
+    was_there = given.cassette.exists()
+    status = 0
+    try:
+        with (
+            use_cassette(
+                given.cassette,
+                record_mode=given.record_mode,
+                tools=given.tools,
+                metadata={"agent": given.target},
+            ) as cassette,
+            cassette.ambient(),
+        ):
+            run()
+    except ScriptEnded as end:
+        complain_of(end)
+        status = end.status
+    except (Divergence, SideEffectRefused) as error:
+        complain("error", error)
+        return 1
+    return status or _told(cassette, replayed=was_there and not cassette.recording)
+
+
+def _script(script: Script, given: argparse.Namespace) -> Any:
+    return lambda: script.run(given.arguments)
+
+
+def _agent(build: Build, given: argparse.Namespace) -> Any:
+    if given.arguments:
+        raise CassetteError(f"{build.name} takes no arguments; those behind -- are for scripts")
+    agent = build.agent()
+
+    def run() -> None:
+        try:
+            _drive(agent)
+        except (LoopletError, OSError):
+            raise
+        except Exception as error:
+            raise failed(build.name, error) from error
+
+    return run
+
+
+def _drive(agent: Any) -> None:
+    """One run, a line a step."""
+    from looplet.core.backend import is_async
+    from looplet.core.loop import async_composable_loop, composable_loop
+
+    keywords = {
+        "llm": agent.llm, "tools": agent.tools, "task": agent.task, "context": agent.context,
+        "hooks": agent.hooks, "config": agent.config, "state": agent.state,
+    }  # fmt: skip
+    if not is_async(agent.llm):
+        for step in composable_loop(**keywords):
+            say(step.pretty())
+        return
+    import asyncio
+
+    async def run() -> None:
+        async for step in async_composable_loop(**keywords):
+            say(step.pretty())
+
+    asyncio.run(run())
+
+
+def _told(cassette: Cassette, *, replayed: bool) -> int:
+    """Say what came of it, where a script's own output is not."""
+    sys.stdout.flush()
+    if replayed:
+        say(
+            f"{cassette.path} was there and was replayed; nothing was recorded. "
+            "--record-mode all records anew",
+            file=sys.stderr,
+        )
+        return 0
+    if not len(cassette):
+        complain("error", "no loop was started, so nothing was recorded")
+        return 1
+    ends = ", ".join(str(run.stop_reason) for run in cassette.runs)
+    runs = f"{counted(len(cassette.runs), 'run')} ({ends})" if ends else "no run"
+    say(f"{cassette.path}: {counted(len(cassette), 'call')}, {runs}", file=sys.stderr)
+    return 0

@@ -1,0 +1,80 @@
+"""What commands print: lines without control characters. Knows streams; knows no command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from looplet.core.records import escape_controls
+
+PIPE_CLOSED = 141
+"""Exit status of a command whose reader went away; what a shell gives a process ended by that."""
+
+
+def say(text: object, *, file: TextIO | None = None) -> None:
+    """Print lines, their control characters as escapes."""
+    print("\n".join(map(escape_controls, str(text).split("\n"))), file=file)
+
+
+def complain(what: str, text: object) -> None:
+    """Print one line on stderr, whatever lines the text has."""
+    line = re.sub(r"\s*\n\s*", " ", str(text).strip())
+    print(escape_controls(f"{what}: {line}"), file=sys.stderr)
+
+
+def complain_of(error: BaseException) -> None:
+    """Say what went wrong, and what the error's notes add."""
+    complain("error", error)
+    for note in getattr(error, "__notes__", ()):
+        complain("note", note)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON, in ASCII."""
+    print(json.dumps(value, indent=2))
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "call"), counted(1200, "call")
+    ('1 call', '1,200 calls')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """Print what the stream's encoding lacks as escapes, and warnings for users as one line."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    shown = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any, **keywords: Any) -> None:
+        if category.__name__ == "LeftoverJournal":  # its own module is not loaded for that
+            complain("warning", message)
+        else:
+            shown(message, category, *rest, **keywords)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+
+
+def forget_output(stream: TextIO | None = None) -> None:
+    """Send what is still to be printed nowhere: its reader went away."""
+    stream = sys.stdout if stream is None else stream
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -1,0 +1,102 @@
+"""Runs that a user names: in a cassette, or in a store. Knows what each looks like on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from looplet.errors import CassetteError, StoreError
+
+if TYPE_CHECKING:
+    from looplet.trajectory.model import Trajectory
+
+MOST_NAMED = 5
+"""Runs of a store that an error names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One run that was read."""
+
+    name: str
+    """As the user named it."""
+    trajectory: Trajectory
+    has_steps: bool = True
+    """Whether the steps of the run were kept, and not its model calls alone."""
+
+
+def read_source(text: str) -> Source:
+    """Read the run that ``PATH`` or ``PATH#WHICH`` names.
+
+    ``WHICH`` is the number of a cassette's run, from 0, or the beginning of an id in a store.
+    Raises ``CassetteError`` or ``StoreError`` where there is no such run, and what reading raises.
+    """
+    path, which = _divided(text)
+    for looks_so, read in _KINDS:
+        if looks_so(path):
+            return read(path, which, text)
+    raise CassetteError(
+        f"{text} is neither a cassette nor a trajectory store; name a file, or STORE#ID"
+    )
+
+
+def _divided(text: str) -> tuple[Path, str | None]:
+    """Path and what follows ``#``; a path that has one in its name is a path."""
+    path, mark, which = text.rpartition("#")
+    if not mark or Path(text).exists():
+        return Path(text), None
+    return Path(path), which
+
+
+def _is_store(path: Path) -> bool:
+    return path.is_dir() and any((path / each).is_dir() for each in ("trajectories", "scores"))
+
+
+def _is_file(path: Path) -> bool:
+    return not path.is_dir()  # one that is not there is a cassette that is missing
+
+
+def _from_cassette(path: Path, which: str | None, name: str) -> Source:
+    from looplet.replay.playback import Player
+    from looplet.replay.reading import trajectory_of
+
+    player = Player(path)
+    if which is not None and not which.isdecimal():
+        raise CassetteError(f"{name}: a run of a cassette is named by its number, as {path}#0")
+    trajectory = trajectory_of(player, run=int(which or 0))
+    return Source(name=name, trajectory=trajectory, has_steps=bool(player.runs))
+
+
+def _from_store(path: Path, which: str | None, name: str) -> Source:
+    from looplet.trajectory.store import TrajectoryStore
+
+    store = TrajectoryStore(path)
+    ids = [str(row["trajectory_id"]) for row in store.iter_rows(["trajectory_id"])]
+    place = _place(ids, which, path)
+    for number, trajectory in enumerate(store):
+        if number == place:
+            return Source(name=name, trajectory=trajectory)
+    raise StoreError(f"{path} changed while it was read; try again")
+
+
+def _place(ids: list[str], which: str | None, path: Path) -> int:
+    """Where the run stands that is meant. Raises ``StoreError`` if it is none, or several."""
+    found = [place for place, each in enumerate(ids) if which in (None, each)]
+    if which is not None and not found:
+        found = [place for place, each in enumerate(ids) if each.startswith(which)]
+    if len(found) == 1:
+        return found[0]
+    several = [ids[place] for place in found] if found else ids
+    named = ", ".join(several[:MOST_NAMED]) + (" …" if len(several) > MOST_NAMED else "")
+    what = f"{len(found)} runs" if found else "no run"
+    what += "" if which is None else f" whose id begins with {which!r}"
+    raise StoreError(f"{path} has {what}; name one as {path}#ID, of: {named or 'none at all'}")
+
+
+_KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, str | None, str], Source]], ...] = (
+    (_is_store, _from_store),
+    (_is_file, _from_cassette),
+)
+"""How each kind of place is known, and read; the first that fits counts."""
