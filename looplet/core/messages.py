@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,17 +128,58 @@ def request_key(request: ModelRequest, *, model: str | None) -> str:
     Two requests have equal keys exactly if method, model, messages, tools and sampling
     parameters are equal.
     """
-    frame = canonical(
-        {
-            "method": request.method,
-            "model": model,
-            "params": request.params(),
-            "tools": list(request.tools),
-        }
-    )
-    import hashlib
+    return RequestKeys().key(request, model=model)
 
-    hasher = hashlib.sha256(frame.encode())
-    for message in request.conversation():
-        hasher.update(bytes.fromhex(message.digest))
-    return hasher.hexdigest()
+
+class RequestKeys:
+    """Keys of requests that follow one another, each hashed only from where it differs.
+
+    A long conversation is sent anew with every call; hashing all of it each time would cost the
+    square of the calls.
+    """
+
+    def __init__(self) -> None:
+        self._start: tuple[str, str] | None = None
+        self._messages: tuple[ChatMessage, ...] = ()
+        self._hasher: Any = None
+
+    def key(self, request: ModelRequest, *, model: str | None) -> str:
+        """The request's key, as ``request_key`` gives it."""
+        frame = canonical(
+            {
+                "method": request.method,
+                "model": model,
+                "params": request.params(),
+                "tools": list(request.tools),
+            }
+        )
+        start, conversation = (frame, request.system_prompt), request.conversation()
+        head = 1 if request.system_prompt else 0
+        messages = conversation[head:]
+        known = same_objects(self._messages, messages)
+        if start != self._start or known < len(self._messages):
+            import hashlib
+
+            self._start, self._hasher = start, hashlib.sha256(frame.encode())
+            self._hasher.update(_digests(conversation[:head]))
+            known = 0
+        self._hasher.update(_digests(messages[known:]))
+        self._messages = messages
+        return str(self._hasher.hexdigest())
+
+
+def same_objects(old: tuple[ChatMessage, ...], new: tuple[ChatMessage, ...]) -> int:
+    """How many leading messages are the very same objects, which is quick to see.
+
+    >>> message = ChatMessage(role="user", content="hi")
+    >>> same_objects((message,), (message, message))
+    1
+    """
+    if len(old) <= len(new) and all(map(operator.is_, old, new)):
+        return len(old)
+    pairs = zip(old, new, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one is not other), len(new))
+
+
+def _digests(messages: Sequence[ChatMessage]) -> bytes:
+    return bytes.fromhex("".join([message.digest for message in messages]))

@@ -6,17 +6,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.backend import Reply, is_async
 from looplet.core.codec import JSON
-from looplet.core.messages import ChatMessage, Method, ModelRequest, request_key
+from looplet.core.messages import Method, ModelRequest
 from looplet.core.refailing import describe_failure
 from looplet.core.runtime import Runtime
 from looplet.core.usage import chars_received, count_tokens
 from looplet.core.wrapping import begin_anew, request_of
 from looplet.trajectory.cutting import cut_reply, cut_text
+from looplet.trajectory.growing import Kept, Lane
 from looplet.trajectory.model import LLMCall
 from looplet.trajectory.redacting import Redact, Redaction, snapshot
 
@@ -58,7 +58,7 @@ class CallLog:
         self.max_chars = max_chars
         self.on_finished: list[Callable[[LLMCall], None]] = []
         self.runtime = runtime or Runtime()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.reset()
 
     def reset(self) -> None:
@@ -79,7 +79,7 @@ class CallLog:
             self._linked: set[int] = set()
             self._tools: Sequence[Mapping[str, JSON]] | None = None
             self._tools_copy: list[dict[str, JSON]] | None = None
-            self.redaction.forget()
+            self._lanes: dict[str | None, Lane] = {}
 
     def wrap(
         self, backend: Any, *, async_: bool | None = None
@@ -105,12 +105,14 @@ class CallLog:
         self, backend: Any, method: Method, prompt: str, keywords: Mapping[str, Any]
     ) -> OpenCall:
         """Note that a call begins."""
-        asked = request_of(method, prompt, keywords)
-        with self._noting_failure():
-            kept = self.redaction.request(asked)
-            call = self._call_of(backend, kept, scope_of(keywords))
+        asked, scope = request_of(method, prompt, keywords), scope_of(keywords)
+        model = _text_or_none(getattr(backend, "model", None))
         step = step_of(self, keywords)
         with self._lock:
+            with self._noting_failure():
+                lane = self._lanes.setdefault(scope, Lane(self.redaction, self.max_chars))
+                kept = lane.keep(asked, model=model)
+                call = self._call_of(kept, self.redaction.maybe(scope), model)
             call.index = len(self.calls)
             self.calls.append(call)
             self._under_way.add(call.index)
@@ -119,7 +121,7 @@ class CallLog:
             else:
                 call.step_num = step
                 self._linked.add(call.index)
-        return OpenCall(self, call, asked, kept, keywords)
+        return OpenCall(self, call, asked, kept.request, keywords)
 
     def end(self, call: LLMCall) -> None:
         """Note that a call has ended, and tell who wants to know."""
@@ -131,29 +133,31 @@ class CallLog:
             for tell in self.on_finished:
                 tell(call)
 
-    def _call_of(self, backend: Any, kept: ModelRequest, scope: str | None) -> LLMCall:
-        model = _text_or_none(getattr(backend, "model", None))
+    def _call_of(self, kept: Kept, scope: str | None, model: str | None) -> LLMCall:
+        request = kept.request
         call = LLMCall(
             0,
             self.runtime.now(),
             0.0,
-            kept.method,
-            kept.prompt,
-            kept.system_prompt,
+            request.method,
+            request.prompt,
+            request.system_prompt,
             None,
-            kept.temperature,
-            kept.max_tokens,
-            tools=self._copy_tools(kept.tools),
-            scope=self.redaction.maybe(scope),
+            request.temperature,
+            request.max_tokens,
+            tools=self._copy_tools(request.tools),
+            scope=scope,
             model=model,
-            messages=kept.conversation(),
-            params=snapshot(kept.params()),
-            key=request_key(kept, model=model),
+            messages=kept.messages,
+            params=snapshot(request.params()),
+            key=kept.key,
         )
         if self.lacks_native_tools:
             call.metadata[LACKS_TOOLS] = True
         if self.max_chars is not None:
             _cut_request(call, self.max_chars)
+        if kept.is_cut:
+            call.metadata["truncated"] = True
         return call
 
     @contextmanager
@@ -332,15 +336,6 @@ def _cut_request(call: LLMCall, limit: int) -> None:
         if len(text) > limit:
             setattr(call, name, cut_text(text, limit))
             _note_cut(call, name, len(text))
-    if any(len(message.content) > limit for message in call.messages):
-        call.messages = tuple(_cut_message(message, limit) for message in call.messages)
-        call.metadata["truncated"] = True
-
-
-def _cut_message(message: ChatMessage, limit: int) -> ChatMessage:
-    if len(message.content) <= limit:
-        return message
-    return replace(message, content=cut_text(message.content, limit))
 
 
 def _note_cut(call: LLMCall, name: str, chars: int) -> None:

@@ -38,7 +38,11 @@ _KEPT_OF_BLOCKS = frozenset({"type", "id", "tool_use_id"})
 
 def snapshot(value: Any) -> Any:
     """A copy of a value as a store gives it back, which later changes do not reach."""
-    return from_jsonable(to_jsonable(value))
+    return value if type(value) in _ATOMS else from_jsonable(to_jsonable(value))
+
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+"""Types of values that cannot change, and come back as they are."""
 
 
 class Redaction:
@@ -52,14 +56,12 @@ class Redaction:
         if redact is not None and not isinstance(redact, Redactor):
             redact = Redactor(function=redact, defaults=False)
         self._redactor = redact
-        self._messages: dict[int, tuple[ChatMessage, ChatMessage]] = {}
-        """Messages by the ``id`` of what they were made of, which is kept alive beside them."""
         self._tools: tuple[Sequence[Mapping[str, JSON]], Sequence[Mapping[str, JSON]]] = ((), ())
 
-    def forget(self) -> None:
-        """Forget messages and schemas that were redacted once, for another run."""
-        self._messages = {}
-        self._tools = ((), ())
+    @property
+    def active(self) -> bool:
+        """Whether there is anything that it could change."""
+        return self._redactor is not None
 
     def text(self, text: str) -> str:
         """A text."""
@@ -83,15 +85,13 @@ class Redaction:
         """A stop reason; the loop's own words stay."""
         return reason if reason in STOP_REASONS else self.maybe(reason)
 
-    def request(self, request: ModelRequest) -> ModelRequest:
-        """What is asked of a model; the same object if nothing is redacted."""
-        if self._redactor is None:
-            return request
+    def request(self, request: ModelRequest, messages: Sequence[ChatMessage]) -> ModelRequest:
+        """What is asked of a model, with messages that are redacted already."""
         return ModelRequest(
             method=request.method,
             prompt=self.text(request.prompt),
             system_prompt=self.text(request.system_prompt),
-            messages=tuple(self.message(message) for message in request.messages),
+            messages=messages,
             tools=self._schemas(request.tools),
             max_tokens=request.max_tokens,
             temperature=request.temperature,
@@ -99,23 +99,18 @@ class Redaction:
         )
 
     def message(self, message: ChatMessage) -> ChatMessage:
-        """One message; a long conversation is sent again and again, and redacted once."""
-        known = self._messages.get(id(message))
-        if known is not None:
-            return known[1]
+        """One message."""
         calls = (
             CallRequest(id=call.id, name=self.text(call.name), input=self.value(dict(call.input)))
             for call in message.calls
         )
-        redacted = ChatMessage(
+        return ChatMessage(
             role=message.role,
             content=self.text(message.content),
             calls=tuple(calls),
             call_id=message.call_id,
             blocks=tuple(self._block(block) for block in message.blocks),
         )
-        self._messages[id(message)] = (message, redacted)
-        return redacted
 
     def reply(self, reply: Any) -> Any:
         """What a model answered: a text, blocks, or what a broken backend gives."""

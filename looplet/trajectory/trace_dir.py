@@ -56,6 +56,8 @@ class TraceDir:
 
     def __init__(self, path: str | os.PathLike[str], *, run_id: str) -> None:
         self.path = Path(path)
+        self._root = self.path.absolute()
+        """Where it is, also when the process goes to another directory."""
         self.begun = False
         self._run_id = run_id
         self._lock = threading.RLock()
@@ -74,22 +76,23 @@ class TraceDir:
             if self.begun:
                 self._check_own()
             else:
-                self.path.mkdir(parents=True, exist_ok=True)
-                if run_id_in(self.path) != self._run_id:
-                    remove_trace(self.path)
+                self._root.mkdir(parents=True, exist_ok=True)
+                if run_id_in(self._root) != self._run_id:
+                    remove_trace(self._root)
                 self.begun = True
             if trajectory is not None:  # without a step yet it is a trace, too
-                (self.path / STEPS).mkdir(exist_ok=True)
-            write_whole(self.path / HEAD, encode(head, indent=2))
-            self._stamp = _stamp_of(self.path / HEAD)
+                (self._root / STEPS).mkdir(exist_ok=True)
+            write_whole(self._root / HEAD, encode(head, indent=2))
+            self._stamp = _stamp_of(self._root / HEAD)
 
     def write_call(self, call: LLMCall) -> None:
         """Write a call that has ended: its files, and then its line in the manifest."""
         with self._writing():
             self._ready()
-            written = self._write_files(call)
-            self._calls[call.index] = written
-            append(self.path / MANIFEST, written.line)
+            if call.index not in self._calls:  # complete() may have been quicker
+                written = self._write_files(call)
+                self._calls[call.index] = written
+                append(self._root / MANIFEST, written.line)
 
     def write_step(self, step: StepRecord) -> None:
         """Write a step's file, if it is not there as it is by now."""
@@ -110,8 +113,8 @@ class TraceDir:
                 self._calls[call.index] = written._replace(line=line, step_num=call.step_num)
             now = {index: self._calls[index].line for index in sorted(self._calls)}
             in_order = [*lines.items()] == [*now.items()]
-            if not in_order or not (self.path / MANIFEST).exists():
-                write_whole(self.path / MANIFEST, b"".join(now.values()))
+            if not in_order or not (self._root / MANIFEST).exists():
+                write_whole(self._root / MANIFEST, b"".join(now.values()))
                 self._calls = {index: self._calls[index] for index in now}
 
     def complete(
@@ -131,7 +134,7 @@ class TraceDir:
                 calls=[_record(call, self._calls[call.index].extra) for call in calls],
                 steps=steps,
             )
-            write_whole(self.path / RUN, encode(record, indent=2))
+            write_whole(self._root / RUN, encode(record, indent=2))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -154,10 +157,10 @@ class TraceDir:
 
     def _check_own(self) -> None:
         """Raise ``TraceTaken`` if the directory is another run's by now, or gone."""
-        head = self.path / HEAD
+        head = self._root / HEAD
         if _stamp_of(head) == self._stamp:
             return
-        if run_id_in(self.path) != self._run_id:
+        if run_id_in(self._root) != self._run_id:
             raise TraceTaken(
                 f"run {self._run_id} is being written to {self.path}, and another run has begun "
                 "there, or its files were removed; give each run a directory of its own"
@@ -167,7 +170,7 @@ class TraceDir:
     def _write_step(self, number: int, content: bytes) -> None:
         mark = hash(content)
         if self._steps.get(number) != mark:
-            write_whole(self.path / STEPS / f"step_{number:02d}.json", content)
+            write_whole(self._root / STEPS / f"step_{number:02d}.json", content)
             self._steps[number] = mark
 
     def _write_files(self, call: LLMCall, before: _Written | None = None) -> _Written:
@@ -180,7 +183,7 @@ class TraceDir:
         write_whole(self._call_file(call, "response"), response.encode())
         messages, new = self._names.add(call)
         if new:
-            append(self.path / MESSAGES, b"".join(encode(each) + b"\n" for each in new))
+            append(self._root / MESSAGES, b"".join(encode(each) + b"\n" for each in new))
         extra: Record = {} if messages is None else {"messages": messages}
         exact = exact_texts(call, prompt, response)
         if exact:
@@ -188,7 +191,7 @@ class TraceDir:
         return _Written(extra, _line(call, extra), call.step_num)
 
     def _call_file(self, call: LLMCall, what: str) -> Path:
-        return self.path / f"call_{call.index:02d}_{what}.txt"
+        return self._root / f"call_{call.index:02d}_{what}.txt"
 
 
 def run_id_in(path: Path) -> str | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from looplet.core.codec import JSON, digest, from_jsonable, to_jsonable
-from looplet.core.messages import ChatMessage, ModelRequest
+from looplet.core.messages import ChatMessage, ModelRequest, same_objects
 from looplet.trajectory.model import LLMCall
 from looplet.trajectory.text import to_json_text
 
 Record = dict[str, JSON]
+_TOO_MANY = 3
+"""Messages of a conversation that is more than a system prompt and a prompt."""
 NAME_CHARS = 16
 """Hex digits of a message's name, which is made of what it says."""
 
@@ -32,7 +34,7 @@ class MessageNames:
 
         ``None`` where the messages are the system prompt and the prompt, and nothing else.
         """
-        if call.messages == usual_messages(call):
+        if len(call.messages) < _TOO_MANY and call.messages == usual_messages(call):
             return None, []
         before, self._lanes[call.lane] = self._lanes.get(call.lane), call
         kept = _common(before.messages, call.messages) if before is not None else 0
@@ -90,11 +92,11 @@ def _message(record: Record) -> ChatMessage:
     return ChatMessage.from_dict({**from_jsonable(record), "role": record["role"]})
 
 
-def _common(one: Sequence[ChatMessage], other: Sequence[ChatMessage]) -> int:
+def _common(one: tuple[ChatMessage, ...], other: tuple[ChatMessage, ...]) -> int:
     """How many messages both begin with."""
-    count = 0
-    for left, right in zip(one, other, strict=False):
-        if left is not right and left != right:
+    count = same_objects(one, other)
+    for left, right in zip(one[count:], other[count:], strict=False):
+        if left != right:
             break
         count += 1
     return count

@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from looplet.core.messages import CallRequest, ChatMessage, ModelRequest, request_key
+from looplet.core.messages import (
+    CallRequest,
+    ChatMessage,
+    ModelRequest,
+    RequestKeys,
+    request_key,
+    same_objects,
+)
 
 CALL = CallRequest(id="c", name="price", input={"b": 1, "a": 2})
 REQUEST = ModelRequest(
@@ -67,3 +76,46 @@ def test_equal_requests_have_equal_keys_and_models_differ():
 def test_without_messages_the_prompt_is_the_conversation():
     request = replace(REQUEST, messages=(), system_prompt="")
     assert request.conversation() == (ChatMessage(role="user", content="p"),)
+
+
+MESSAGES = [ChatMessage(role="user", content=text) for text in ("a", "a", "b", "c")]
+CHANGES = st.fixed_dictionaries(
+    {
+        "messages": st.lists(st.sampled_from(MESSAGES), max_size=4).map(tuple),
+        "system_prompt": st.sampled_from(["", "s", "t"]),
+        "max_tokens": st.sampled_from([1, 2]),
+    }
+)
+
+
+@given(st.lists(CHANGES, max_size=8))
+def test_keys_of_requests_that_follow_one_another_are_those_of_each_alone(changes):
+    keys = RequestKeys()
+    for change in changes:
+        request = replace(REQUEST, **change)
+        assert keys.key(request, model="m") == request_key(request, model="m")
+
+
+def test_a_conversation_that_grows_is_not_hashed_again():
+    hashed = []
+
+    class Counting(ChatMessage):
+        @property
+        def digest(self):
+            hashed.append(self.content)
+            return super().digest
+
+    messages = [Counting(role="user", content=str(number)) for number in range(30)]
+    keys = RequestKeys()
+    for length in range(1, 31):
+        keys.key(replace(REQUEST, messages=tuple(messages[:length])), model="m")
+    assert hashed == [str(number) for number in range(30)]
+    keys.key(replace(REQUEST, messages=tuple(messages[:3])), model="m")
+    assert hashed[30:] == ["0", "1", "2"]
+
+
+def test_leading_messages_are_the_same_if_they_are_the_same_objects():
+    one, equal, *rest = MESSAGES
+    assert same_objects((one,), (equal,)) == 0
+    assert same_objects((one, *rest), (one, rest[0])) == 2
+    assert same_objects((), (one,)) == 0

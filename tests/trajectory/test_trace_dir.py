@@ -263,6 +263,27 @@ def test_the_same_run_may_be_written_again(tmp_path):
     assert read_trace(tmp_path) == run
 
 
+def test_a_call_that_was_written_is_not_written_again(tmp_path):
+    run = make_trajectory("once", steps=3)
+    trace = TraceDir(tmp_path, run_id=run.run_id)
+    trace.complete(run, calls=run.llm_calls)
+    for call in run.llm_calls:
+        trace.write_call(call)
+    assert read_trace(tmp_path) == run
+
+
+def test_a_process_may_go_to_another_directory(tmp_path, monkeypatch):
+    run, (here, there) = make_trajectory("moves"), (tmp_path / "here", tmp_path / "there")
+    for place in (here, there):
+        place.mkdir()
+    monkeypatch.chdir(here)
+    trace = TraceDir("trace", run_id=run.run_id)
+    monkeypatch.chdir(there)
+    trace.complete(run, calls=run.llm_calls)
+    assert (trace.path, read_trace(here / "trace")) == (Path("trace"), run)
+    assert list(there.iterdir()) == []
+
+
 def test_a_second_run_that_takes_the_directory_is_not_mixed_with_the_first(tmp_path):
     first, second = make_trajectory("first"), make_trajectory("second")
     trace = TraceDir(tmp_path, run_id=first.run_id)
