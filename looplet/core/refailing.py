@@ -6,7 +6,7 @@ Knows exceptions; knows no file and no recording.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import looplet.errors
@@ -20,8 +20,12 @@ _PLAIN = (str, int, float)
 _INTERRUPTS = ("KeyboardInterrupt", "SystemExit", "CancelledError", "GeneratorExit")
 
 
-def describe_failure(error: BaseException) -> dict[str, JSON]:
+def describe_failure(
+    error: BaseException, *, clean: Callable[[Any], Any] = lambda value: value
+) -> dict[str, JSON]:
     """A failure: its type, the nearest type that a replay can raise, message, status and the like.
+
+    ``clean`` takes secrets out of the message and the arguments.
 
     >>> describe_failure(TimeoutError("too slow"))
     {'type': 'TimeoutError', 'raised_as': 'TimeoutError', 'message': 'too slow'}
@@ -31,42 +35,34 @@ def describe_failure(error: BaseException) -> dict[str, JSON]:
     described: dict[str, JSON] = {
         "type": name,
         "raised_as": _known_ancestor(kind).__name__,
-        "message": str(error),
+        "message": clean(str(error)),
     }
     if error.args != (str(error),) and all(type(each) in _PLAIN for each in error.args):
-        described["args"] = list(error.args)
+        described["args"] = clean(list(error.args))
     retry_after = getattr(error, "retry_after", None)
     if isinstance(retry_after, int | float):
         described["retry_after"] = retry_after
-    status, attempts = status_of(error), getattr(error, "attempts", None)
+    if isinstance(error, RetryExhausted):
+        described["attempts"] = error.attempts
+    status = status_of(error)
     if status is not None:
         described["status"] = status
-    if isinstance(attempts, int):
-        described["attempts"] = attempts
     if not isinstance(error, Exception):
         described["interrupt"] = True
     return described
 
 
 def failure_of(described: Mapping[str, JSON]) -> Exception:
-    """The exception that ``describe_failure`` was given, or one of the nearest type, made anew."""
-    name, original, message = described["raised_as"], described["type"], described["message"]
-    kind = _exception_named(name) or BackendRefused
-    exact = original == kind.__name__
-    args = described.get("args", [message]) if exact else [message]
-    if not exact:
-        args = [f"{message} (recorded as {original})"]
-    error = _made(kind, args, described.get("attempts", 1))
+    """The exception that ``describe_failure`` was given, or one that shows the same, made anew."""
+    original, message = described["type"], described["message"]
+    kind = _exception_named(described["raised_as"]) or BackendRefused
+    error = None
+    if original == kind.__name__:
+        keywords = {"attempts": described.get("attempts", 1)} if kind is RetryExhausted else {}
+        error = _made(kind, described.get("args", [message]), **keywords)
+    if error is None:
+        error = _like(original, kind, message)
     return _with_status(error, described.get("status"), described.get("retry_after"))
-
-
-def is_interrupt(text: str) -> bool:
-    """Whether a text ``"<Type>: <message>"`` tells of what ended a call from outside.
-
-    >>> is_interrupt("KeyboardInterrupt: "), is_interrupt("TimeoutError: too slow")
-    (True, False)
-    """
-    return text.partition(":")[0] in _INTERRUPTS
 
 
 def failure_of_text(text: str) -> Exception:
@@ -77,7 +73,18 @@ def failure_of_text(text: str) -> Exception:
     """
     name, _, message = text.partition(": ")
     kind = _exception_named(name)
-    return BackendRefused(f"{text} (as recorded)") if kind is None else _made(kind, [message])
+    if kind is None:
+        return BackendRefused(f"{text} (as recorded)")
+    return failure_of({"type": name, "raised_as": name, "message": message})
+
+
+def is_interrupt(text: str) -> bool:
+    """Whether a text ``"<Type>: <message>"`` tells of what ended a call from outside.
+
+    >>> is_interrupt("KeyboardInterrupt: "), is_interrupt("TimeoutError: too slow")
+    (True, False)
+    """
+    return text.partition(":")[0] in _INTERRUPTS
 
 
 def _exception_named(name: str) -> type[Exception] | None:
@@ -95,13 +102,28 @@ def _known_ancestor(kind: type[BaseException]) -> type[BaseException]:
     return BackendRefused
 
 
-def _made(kind: type[Exception], args: list[Any], attempts: int = 1) -> Exception:
+def _made(kind: type[Exception], args: list[Any], **keywords: Any) -> Exception | None:
     try:
-        if issubclass(kind, RetryExhausted):
-            return kind(*args, attempts=attempts)
-        return kind(*args)
+        return kind(*args, **keywords)
     except TypeError:  # its constructor wants more than a message
-        return BackendRefused(f"{args[0] if args else ''} (recorded as {kind.__name__})")
+        return None
+
+
+def _like(original: str, kind: type[Exception], message: str) -> Exception:
+    """An error that has the name and the text of one whose class is not here.
+
+    What is shown of it, to a model too, is then what was shown when it was recorded; whoever
+    catches it does so by the nearest class that is here.
+    """
+    module, _, name = original.rpartition(".")
+    own = {"__module__": module or "builtins", "__str__": lambda _self: message}
+    for base in (kind, *kind.__mro__[1:], BackendRefused):
+        if base in (*_TOO_GENERAL, BaseException, object):
+            base = BackendRefused  # noqa: PLW2901 - nothing nearer is known
+        error = _made(type(name, (base,), own), [message])
+        if error is not None:
+            return error
+    raise AssertionError("a BackendRefused can be made of a message")
 
 
 def _with_status(error: Exception, status: int | None, retry_after: float | None) -> Exception:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import looplet.errors
 from looplet.core.backend import Reply
 from looplet.core.codec import JSON
-from looplet.core.failures import INTERRUPTS, status_of
+from looplet.core.failures import INTERRUPTS
 from looplet.core.lastcall import CallOutcome
-from looplet.errors import BackendError, BackendRefused
+from looplet.core.refailing import describe_failure, failure_of
 from looplet.replay.entries import response
 from looplet.replay.serializer import restored, storable
-
-_HOMES = {"builtins": builtins, "looplet.errors": looplet.errors}
-_TOO_GENERAL = (Exception, looplet.errors.LoopletError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,21 +106,10 @@ def stored_failure(
     error: Exception, *, duration_ms: float, redact: Redact = None
 ) -> dict[str, JSON]:
     """A failure: its type, the nearest type that a replay can raise, message and status."""
-    kind = type(error)
-    clean = redact or (lambda value: value)
-    described: dict[str, JSON] = {
-        "type": kind.__name__
-        if kind.__module__ in _HOMES
-        else f"{kind.__module__}.{kind.__name__}",
-        "raised_as": _known_ancestor(kind).__name__,
-        "message": storable(clean(str(error))),
-    }
-    if error.args != (str(error),) and all(type(each) in (str, int, float) for each in error.args):
-        described["args"] = storable(clean(list(error.args)))
-    status, retry_after = status_of(error), getattr(error, "retry_after", None)
-    if isinstance(retry_after, int | float):
-        described["retry_after"] = retry_after
-    stored = response({"error": described}, code=status or 0, message=kind.__name__)
+    described = describe_failure(error, clean=redact or (lambda value: value))
+    status = described.pop("status", None)
+    shown = {name: storable(value) for name, value in described.items()}
+    stored = response({"error": shown}, code=status or 0, message=type(error).__name__)
     return stored | {"duration_ms": round(duration_ms, 3)}
 
 
@@ -137,7 +121,9 @@ def answer_of(stored: Mapping[str, Any]) -> Answer:
         failure: BaseException = interrupt_of(body["interrupt"])
         return _failed(failure, stored)
     if "error" in body:
-        return _failed(_failure(body["error"], stored["status"]["code"] or None), stored)
+        described = {name: restored(value) for name, value in body["error"].items()}
+        status = stored["status"]["code"] or None
+        return _failed(failure_of({**described, "status": status}), stored)
     reply = _reply(body)
     pieces = _pieces(stored, text_in(reply))
     outcome = CallOutcome(
@@ -185,58 +171,3 @@ def _reply(body: Mapping[str, Any]) -> Reply:
         return text.decode() if isinstance(text, bytes) else str(text)
     reply: Reply = restored(body["text"] if "text" in body else body["blocks"])
     return reply
-
-
-def _known_ancestor(kind: type[BaseException]) -> type[BaseException]:
-    """The nearest class that exists wherever looplet runs."""
-    for each in kind.__mro__:
-        if each in _TOO_GENERAL:
-            break
-        if _HOMES.get(each.__module__) and issubclass(each, Exception):
-            return each
-    return BackendRefused
-
-
-def _failure(described: Mapping[str, JSON], status: int | None) -> Exception:
-    name, original = described["raised_as"], described["type"]
-    kind = getattr(looplet.errors, name, None) or getattr(builtins, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        kind = BackendRefused
-    message = restored(described["message"])
-    args = restored(described.get("args", [message]))
-    error = _made(kind, args) if original == kind.__name__ else None
-    if error is None:
-        error = _like(original, kind, message)
-    return _with_status(error, status, described.get("retry_after"))
-
-
-def _made(kind: type[Exception], args: list[Any]) -> Exception | None:
-    try:
-        return kind(*args)
-    except TypeError:  # its constructor wants more than a message
-        return None
-
-
-def _like(original: str, kind: type[Exception], message: str) -> Exception:
-    """An error that has the name and the text of one whose class is not here.
-
-    What is shown of it, to a model too, is then what was shown when it was recorded; whoever
-    catches it does so by the nearest class that is here.
-    """
-    module, _, name = original.rpartition(".")
-    own = {"__module__": module or "builtins", "__str__": lambda _self: message}
-    for base in (kind, *kind.__mro__[1:], BackendRefused):
-        if base in (*_TOO_GENERAL, BaseException, object):
-            base = BackendRefused  # noqa: PLW2901 - nothing nearer is known
-        error = _made(type(name, (base,), own), [message])
-        if error is not None:
-            return error
-    raise AssertionError("a BackendRefused can be made of a message")
-
-
-def _with_status(error: Exception, status: int | None, retry_after: float | None) -> Exception:
-    if isinstance(error, BackendError):
-        error.status, error.retry_after = status, retry_after
-    elif status is not None:
-        error.status = status  # type: ignore[attr-defined]
-    return error

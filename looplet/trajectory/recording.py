@@ -243,7 +243,7 @@ class OpenCall:
         self._count(None, None)
         try:
             text = redaction.text(f"{type(error).__name__}: {error}")
-            call.metadata[FAILURE] = _private(describe_failure(error), redaction)
+            call.metadata[FAILURE] = describe_failure(error, clean=redaction.value)
         except Exception as broken:
             text = f"{type(error).__name__}: the message could not be redacted, and is not kept"
             self._log.failure = broken
@@ -342,14 +342,6 @@ def _note_cut(call: LLMCall, name: str, chars: int) -> None:
     """Note in a call that a text of it was cut, and how long it was."""
     call.metadata["truncated"] = True
     call.metadata.setdefault("cut", {})[name] = chars
-
-
-def _private(described: dict[str, JSON], redaction: Redaction) -> dict[str, JSON]:
-    """A failure with its texts redacted; the names of its types stay."""
-    texts = ("message", "args")
-    return {
-        name: redaction.value(each) if name in texts else each for name, each in described.items()
-    }
 
 
 def _text_or_none(value: object) -> str | None:

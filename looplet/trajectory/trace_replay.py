@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,6 +103,9 @@ def _heeding(player: _Player, loop: Generator[Step, None, Any]) -> Generator[Ste
 class _Player(TellsLastCall):
     """A backend that answers from a script. Threads may share it."""
 
+    answers_at_once = True
+    """Nobody waits before asking it again."""
+
     def __init__(self, script: _Script) -> None:
         self.model = next((call.model for call in script.calls if call.model is not None), None)
         self.error: TraceUnplayable | None = None
@@ -185,12 +187,7 @@ def _player_of(script: _Script) -> _Player:
 
 def _own_config(config: LoopConfig | None, max_steps: int) -> LoopConfig:
     config = LoopConfig(max_steps=max_steps) if config is None else config
-    runtime = config.runtime
-    if runtime.sleep is time.sleep:
-        runtime = replace(runtime, sleep=lambda seconds: None)  # noqa: ARG005 - nobody is waited for
-    return replace(
-        config, router=None, checkpoint_dir=None, initial_checkpoint=None, runtime=runtime
-    )
+    return replace(config, router=None, checkpoint_dir=None, initial_checkpoint=None)
 
 
 def _spoken(reply: Any) -> str:
