@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from looplet.core.codec import JSON, canonical, digest
+from looplet.core.sofar import same_start
 
 Role = Literal["system", "user", "assistant", "tool"]
 Method = Literal["generate", "generate_with_tools"]
@@ -140,7 +140,7 @@ class RequestKeys:
 
     def __init__(self) -> None:
         self._start: tuple[str, str] | None = None
-        self._messages: tuple[ChatMessage, ...] = ()
+        self._messages: Sequence[ChatMessage] = ()
         self._hasher: Any = None
 
     def key(self, request: ModelRequest, *, model: str | None) -> str:
@@ -153,32 +153,21 @@ class RequestKeys:
                 "tools": list(request.tools),
             }
         )
-        start, conversation = (frame, request.system_prompt), request.conversation()
-        head = 1 if request.system_prompt else 0
-        messages = conversation[head:]
-        known = same_objects(self._messages, messages)
+        start, messages = (frame, request.system_prompt), request.messages
+        if not messages:
+            messages = (ChatMessage(role="user", content=request.prompt),)
+        known = same_start(self._messages, messages)
         if start != self._start or known < len(self._messages):
             import hashlib
 
             self._start, self._hasher = start, hashlib.sha256(frame.encode())
-            self._hasher.update(_digests(conversation[:head]))
+            if request.system_prompt:
+                system = ChatMessage(role="system", content=request.system_prompt)
+                self._hasher.update(_digests([system]))
             known = 0
         self._hasher.update(_digests(messages[known:]))
         self._messages = messages
         return str(self._hasher.hexdigest())
-
-
-def same_objects(old: tuple[ChatMessage, ...], new: tuple[ChatMessage, ...]) -> int:
-    """How many leading messages are the very same objects, which is quick to see.
-
-    >>> message = ChatMessage(role="user", content="hi")
-    >>> same_objects((message,), (message, message))
-    1
-    """
-    if len(old) <= len(new) and all(map(operator.is_, old, new)):
-        return len(old)
-    pairs = zip(old, new, strict=False)
-    return next((place for place, (one, other) in enumerate(pairs) if one is not other), len(new))
 
 
 def _digests(messages: Sequence[ChatMessage]) -> bytes:

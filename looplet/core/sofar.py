@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from operator import eq
+from operator import eq, is_
 from typing import TypeVar, overload
 
 T = TypeVar("T")
@@ -68,3 +68,18 @@ class SoFar(Sequence[T]):
 
     def __repr__(self) -> str:
         return repr(tuple(self))
+
+
+def same_start(old: Sequence[T], new: Sequence[T]) -> int:
+    """How many items both begin with, the very same objects, which is quick to see.
+
+    >>> first, second = "a", "b"
+    >>> same_start([first], [first, second]), same_start([first, second], [second])
+    (1, 0)
+    """
+    if isinstance(old, SoFar) and old.shares(new):
+        return min(len(old), len(new))
+    if len(old) <= len(new) and all(map(is_, old, new)):
+        return len(old)
+    pairs = zip(old, new, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one is not other), len(new))

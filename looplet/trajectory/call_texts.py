@@ -61,7 +61,8 @@ def prompt_text(call: LLMCall) -> str:
 def response_text(call: LLMCall) -> str:
     """The response file."""
     failed = "no" if call.error is None else "yes"
-    parts = [f"# call {call.index:02d} — duration={call.duration_ms:.1f}ms error={failed}"]
+    took = "?" if call.duration_ms is None else f"{call.duration_ms:.1f}"
+    parts = [f"# call {call.index:02d} — duration={took}ms error={failed}"]
     if call.error is not None:
         # Shifted where it would be taken for an anchor; the record has it as it is.
         parts.append(f"{ERROR}\n" + _ANCHOR.sub(r" \1", call.error))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from looplet.core.codec import JSON, digest, from_jsonable, to_jsonable
-from looplet.core.messages import ChatMessage, ModelRequest, same_objects
+from looplet.core.messages import ChatMessage, ModelRequest
+from looplet.core.sofar import same_start
 from looplet.trajectory.model import LLMCall
 from looplet.trajectory.text import to_json_text
 
@@ -92,9 +93,11 @@ def _message(record: Record) -> ChatMessage:
     return ChatMessage.from_dict({**from_jsonable(record), "role": record["role"]})
 
 
-def _common(one: tuple[ChatMessage, ...], other: tuple[ChatMessage, ...]) -> int:
+def _common(one: Sequence[ChatMessage], other: Sequence[ChatMessage]) -> int:
     """How many messages both begin with."""
-    count = same_objects(one, other)
+    count = same_start(one, other)
+    if count in (len(one), len(other)):
+        return count
     for left, right in zip(one[count:], other[count:], strict=False):
         if left != right:
             break

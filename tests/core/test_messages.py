@@ -14,7 +14,6 @@ from looplet.core.messages import (
     ModelRequest,
     RequestKeys,
     request_key,
-    same_objects,
 )
 
 CALL = CallRequest(id="c", name="price", input={"b": 1, "a": 2})
@@ -112,10 +111,3 @@ def test_a_conversation_that_grows_is_not_hashed_again():
     assert hashed == [str(number) for number in range(30)]
     keys.key(replace(REQUEST, messages=tuple(messages[:3])), model="m")
     assert hashed[30:] == ["0", "1", "2"]
-
-
-def test_leading_messages_are_the_same_if_they_are_the_same_objects():
-    one, equal, *rest = MESSAGES
-    assert same_objects((one,), (equal,)) == 0
-    assert same_objects((one, *rest), (one, rest[0])) == 2
-    assert same_objects((), (one,)) == 0

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looplet.core.sofar import SoFar
+from looplet.core.sofar import SoFar, same_start
 
 ITEMS = st.lists(st.integers(), max_size=9)
 PLACES = st.none() | st.integers(-12, 12)
@@ -40,3 +40,15 @@ def test_equal_lists_are_not_one_list():
     assert SoFar(items).shares(SoFar(items, 1))
     assert not SoFar(items).shares(SoFar([1, 2]))
     assert not SoFar(items).shares(items)
+
+
+def test_what_two_begin_with_are_the_very_same_objects():
+    one, equal, other = [1], [1], [2]
+    assert same_start([one], [equal]) == 0
+    assert same_start([one, other], [one, equal]) == 1
+    assert same_start((one, other), [one]) == 1
+    assert same_start([], [one]) == 0
+    items = [one, other]
+    assert (
+        same_start(SoFar(items, 1), SoFar(items)) == same_start(SoFar(items), SoFar(items, 1)) == 1
+    )

@@ -56,3 +56,12 @@ def test_a_call_knows_whether_a_message_of_its_own_was_cut():
     assert told == [False, True, True, False, False, False]
     assert kept.messages == (short, short)
     assert kept.request.messages == (short, short)
+
+
+def test_a_system_prompt_that_changes_stands_first_from_then_on():
+    lane, messages = Lane(Redaction(), 12), [said(1), said(2)]
+    for system in ("one", "two", "", "a long system prompt"):
+        kept = lane.keep(replace(ASKED, messages=tuple(messages), system_prompt=system), model=None)
+        shown = [each.content for each in kept.messages]
+        assert shown[len(shown) - 2 :] == ["s3cret 1", "s3cret 2"]
+        assert [text[:12] for text in shown[:-2]] == ([system[:12]] if system else [])
