@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from looplet.core.sofar import SoFar
@@ -49,9 +50,33 @@ def common_suffix(left: str, right: str, *, limit: int) -> int:
     >>> common_suffix("a tail", "another tail", limit=9)
     5
     """
-    if not limit:
-        return 0
-    return common_prefix(left[-limit:][::-1], right[-limit:][::-1])
+    low, high = 0, limit
+    if left[len(left) - high :] == right[len(right) - high :]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if left.endswith(right[len(right) - middle : len(right) - low], 0, len(left) - low):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def alike(old: str, new: str) -> bool:
+    """Whether half of ``new`` may stand in ``old``, by their ends and pieces; quick to tell.
+
+    >>> alike("one,two,three,", "two,one,five,"), alike("one,two,three,", "four,five,six,")
+    (True, False)
+    """
+    start = common_prefix(old, new)
+    if 2 * start >= len(new):
+        return True
+    known = _pieces(old)[1]
+    again = start + sum(map(len, filter(known.__contains__, _pieces(new)[0])))
+    if 2 * again >= len(new):
+        return True
+    end = common_suffix(old, new, limit=min(len(old), len(new)) - start)
+    return 2 * (again + end) >= len(new)
 
 
 def text_delta(old: str, new: str) -> list[Part]:
@@ -106,17 +131,35 @@ def _cut(old: str, span: Span) -> str:
 def _merged(new: str, parts: Sequence[Part], old: str) -> list[Part]:
     """Join neighbours, and write short ranges out."""
     out: list[Part] = []
+    written: list[str] = []
     for part in parts:
-        if isinstance(part, tuple) and part[1] - part[0] < min(WORTH, len(new)):
-            part = old[part[0] : part[1]]  # noqa: PLW2901 - the same part in its other form
-        last = out[-1] if out else None
-        if isinstance(last, str) and isinstance(part, str):
-            out[-1] = last + part
-        elif isinstance(last, tuple) and isinstance(part, tuple) and last[1] == part[0]:
-            out[-1] = (last[0], part[1])
-        elif part != "":
-            out.append(part)
+        if isinstance(part, str):
+            written.append(part)
+        elif part[1] - part[0] < min(WORTH, len(new)):
+            written.append(old[part[0] : part[1]])
+        else:
+            _end_text(out, written)
+            last = out[-1] if out else None
+            if isinstance(last, tuple) and last[1] == part[0]:
+                out[-1] = (last[0], part[1])
+            else:
+                out.append(part)
+    _end_text(out, written)
     return out
+
+
+def _end_text(out: list[Part], written: list[str]) -> None:
+    text = "".join(written)
+    written.clear()
+    if text:
+        out.append(text)
+
+
+@lru_cache(maxsize=8)
+def _pieces(text: str) -> tuple[list[str], frozenset[str]]:
+    """Sentences and lines; remembered, since each prompt is compared with a few before it."""
+    pieces = _PIECE.findall(text)
+    return pieces, frozenset(pieces)
 
 
 def _pieces_delta(old: str, new: str, *, offset: int) -> Iterator[Part]:
@@ -126,8 +169,10 @@ def _pieces_delta(old: str, new: str, *, offset: int) -> Iterator[Part]:
     so cutting equal ends off is not enough to keep it linear.
     """
     places: dict[str, list[int]] = {}
-    for match in _PIECE.finditer(old):
-        places.setdefault(match[0], []).append(match.start())
+    at = 0
+    for piece in _PIECE.findall(old):
+        places.setdefault(piece, []).append(at)
+        at += len(piece)
     run = (0, 0)
     for piece in _PIECE.findall(new):
         place = _next_place(places.get(piece, ()), run[1])

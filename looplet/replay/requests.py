@@ -19,7 +19,7 @@ from typing import Any
 from looplet.core.codec import JSON, canonical, digest
 from looplet.core.messages import ChatMessage, Method, ModelRequest
 from looplet.core.sofar import SoFar
-from looplet.replay.deltas import Part, added, apply_delta, common_prefix, text_delta
+from looplet.replay.deltas import Part, added, alike, apply_delta, common_prefix, text_delta
 from looplet.replay.serializer import restored, storable
 
 WINDOW = 4
@@ -354,9 +354,9 @@ def _saved(base: Asked, asked: Asked, index: int) -> int:
 
 
 @lru_cache(maxsize=WINDOW)
-def _text_delta(old: str, new: str) -> list[Part]:
+def _text_delta(old: str, new: str) -> list[Part] | None:
     """Remember the last few: choosing what to build on and writing it ask for the same."""
-    return text_delta(old, new)
+    return text_delta(old, new) if alike(old, new) else None
 
 
 def _delta(base: Asked | None, message: ChatMessage, index: int) -> list[Part] | None:
@@ -368,7 +368,7 @@ def _delta(base: Asked | None, message: ChatMessage, index: int) -> list[Part] |
     if more_than_text or old.role != message.role:
         return None
     parts = _text_delta(old.content, message.content)
-    return parts if added(parts) * 2 <= len(message.content) else None
+    return parts if parts and added(parts) * 2 <= len(message.content) else None
 
 
 def _equal(left: JSON, right: JSON) -> bool:

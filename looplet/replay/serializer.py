@@ -16,12 +16,13 @@ from looplet.replay.yaml_events import read, write
 LINES, ESCAPED = "lines", "escaped"
 """Tags of texts: a list of lines, and Python's backslash escapes."""
 
-_NOT_IN_A_BLOCK = re.compile(
+_ODD = re.compile(
     r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-    r"| (?:\n|\Z)"
 )
+"""Characters that YAML shows in quotes alone."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACED = re.compile("[\ue000-\uf8ff\U00010000-\U0010ffff]")
+_STAND_IN = re.compile("[\ue000-\uf8ff]")
 _SHORT = 40
 _END = "...\n"
 _PRIVATE = range(0xE000, 0xF900)
@@ -63,18 +64,26 @@ def _storable(value: JSON) -> JSON:
         return [_storable(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if any(_SURROGATE.search(key) for key in value):
+    if not all(map(str.isascii, value)) and any(_SURROGATE.search(key) for key in value):
         pairs = [[_storable(key), _storable(item)] for key, item in value.items()]
         return {TAG: "dict", "value": pairs}
     return {key: _storable(item) for key, item in value.items()}
 
 
 def _text(text: str) -> JSON:
-    if "\n" in text and len(text) > _SHORT and _NOT_IN_A_BLOCK.search(text):
+    if "\n" in text and len(text) > _SHORT and not _fits_a_block(text):
         return {TAG: LINES, "value": [_text(line) for line in text.split("\n")]}
-    if _SURROGATE.search(text):
+    if not text.isascii() and _SURROGATE.search(text):
         return {TAG: ESCAPED, "value": text.encode("unicode_escape").decode("ascii")}
     return text
+
+
+def _fits_a_block(text: str) -> bool:
+    if text.endswith(" ") or " \n" in text:
+        return False
+    if text.isascii():  # is known of a text, and its printable characters are quick to check
+        return text.replace("\n", " ").isprintable()
+    return not _ODD.search(text)
 
 
 def _with_texts(value: JSON) -> JSON:
@@ -108,13 +117,13 @@ class _PrivateUse:
         self.there: dict[str, str] = {}
 
     def hide(self, text: str) -> str:
-        if not _REPLACED.search(text):
+        if text.isascii() or not _REPLACED.search(text):
             return text
         return _REPLACED.sub(self._stand_in, text)
 
     def show(self, text: str) -> str:
-        back = {ord(stand_in): char for char, stand_in in self.there.items()}
-        return text.translate(back) if back else text
+        back = {stand_in: char for char, stand_in in self.there.items()}
+        return _STAND_IN.sub(lambda match: back[match[0]], text) if back else text
 
     def _stand_in(self, match: re.Match[str]) -> str:
         if len(self.there) == len(_PRIVATE):
@@ -124,7 +133,7 @@ class _PrivateUse:
 
 def _dump(data: JSON, private: _PrivateUse | None) -> str:
     def shown(text: str) -> tuple[str, str | None]:
-        style = "|" if "\n" in text and not _NOT_IN_A_BLOCK.search(text) else None
+        style = "|" if "\n" in text and _fits_a_block(text) else None
         return (private.hide(text) if private else text), style
 
     text = write(data, shown)

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looplet.replay.deltas import added, apply_delta, common_prefix, common_suffix, text_delta
+from looplet.replay.deltas import (
+    added,
+    alike,
+    apply_delta,
+    common_prefix,
+    common_suffix,
+    text_delta,
+)
 
 TEXTS = st.text(alphabet=st.sampled_from("ab\n,. \ud800😀"), max_size=400)
 
@@ -24,6 +31,27 @@ def test_common_ends_are_the_longest(left, right):
     )
     end = common_suffix(left, right, limit=min(len(left), len(right)))
     assert left[len(left) - end :] == right[len(right) - end :]
+
+
+@given(TEXTS, TEXTS, TEXTS, st.data())
+def test_texts_of_which_half_stays_are_alike(head, tail, old, data):
+    new = data.draw(st.text(alphabet=st.sampled_from("cd\n,."), max_size=len(head + tail)))
+    assert alike(head + old + tail, head + new + tail)
+
+
+@given(st.lists(TEXTS.map(lambda text: f"{text}\n"), unique=True), st.randoms())
+def test_lines_in_another_order_are_alike(lines, random):
+    text = "".join(lines)
+    random.shuffle(lines)
+    assert alike(text, "".join(lines))
+
+
+def test_texts_that_have_little_in_common_are_not_alike():
+    old = "".join(f"Item {n} is green, and in its place.\n" for n in range(99))
+    new = "".join(f"Nobody knows number {n}, alas.\n" for n in range(99))
+    assert not alike(old, new)
+    assert not alike(old, old[:900] + new)
+    assert not alike(old, new + old[-900:])
 
 
 def test_changes_far_apart_cost_only_themselves():
