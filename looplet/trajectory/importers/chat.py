@@ -37,12 +37,20 @@ def content_of(content: Node) -> tuple[str, tuple[Block, ...]]:
     for item in content.items():
         is_text = isinstance(item.value, str)
         part = Node({"type": "text", "text": item.value}, item.place) if is_text else item
-        blocks.append(part.fields())
+        blocks.append(part_of(part))
         kind, text = part.get("type").text(), part.get("text").value
         if isinstance(text, str) and (kind is None or kind in _TEXT_TYPES):
             texts.append(text)
     plain = len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and len(texts) == 1
     return "\n".join(texts), () if plain else tuple(blocks)
+
+
+def part_of(part: Node) -> Block:
+    """A part of a content, without the mark that a provider is to cache all up to it.
+
+    Marks move on from request to request, and would make another message of each that had one.
+    """
+    return {key: value for key, value in part.fields().items() if key != "cache_control"}
 
 
 def message_of(message: Node) -> ChatMessage:

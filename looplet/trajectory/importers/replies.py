@@ -154,7 +154,7 @@ def anthropic_blocks(content: Node) -> Iterator[Block]:
             rest = block.rest(*_CALL_KEYS, "cache_control")
             yield {"type": "tool_use", **chat.call_of(block).to_dict(), **rest}
         else:
-            yield dict(block.fields())
+            yield chat.part_of(block)
 
 
 def in_parts(blocks: tuple[Block, ...]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ those steps that the history leaves out, as attempts that the model had to corre
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from looplet.core.codec import JSON
@@ -63,6 +63,8 @@ def sniff(source: Source) -> bool:
     """Steps with action and observation, or a history of messages with an agent's name."""
     members = source.outline.members
     steps, history = members.get("trajectory"), members.get("history")
+    if _has_attempts(members):
+        return True
     if isinstance(steps, list) and "messages" not in members:
         first = next(iter(steps), None)
         has_steps = isinstance(first, dict) and {"action", "observation"} <= first.keys()
@@ -75,8 +77,23 @@ _AGENT_KEYS = {"agent", "message_type", "is_demo"}
 
 
 def read(source: Source) -> Iterator[Trajectory]:
-    """The one run of a file; or of each line."""
-    return source.read_each(source.records(), lambda record: _run(record, source))
+    """The one run of a file, or of each line; or all attempts, where none was chosen."""
+    return source.read_each(_records(source), lambda record: _run(record, source))
+
+
+def _records(source: Source) -> Iterator[Node]:
+    if _has_attempts(source.outline.members):
+        for record in source.records():
+            yield from record.get("attempts").items()
+    else:
+        yield from source.records()
+
+
+def _has_attempts(members: Mapping[str, JSON]) -> bool:
+    """Whether an agent tried several times, and was stopped before it chose the best."""
+    attempts = members.get("attempts")
+    first = attempts[0] if isinstance(attempts, list) and attempts else None
+    return "trajectory" not in members and isinstance(first, dict) and "trajectory" in first
 
 
 def _run(record: Node, source: Source) -> Trajectory:

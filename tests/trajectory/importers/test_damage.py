@@ -291,7 +291,7 @@ FILES = {
 }
 SLOW = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -342,7 +342,7 @@ def test_any_damage_of_bytes_is_imported_or_told(kind, data, tmp_path):
 
 @pytest.mark.parametrize("name", formats())
 @given(data=st.data())
-@settings(SLOW, max_examples=25)
+@settings(SLOW, max_examples=15)
 def test_any_file_can_be_insisted_to_be_of_a_format(name, data, tmp_path):
     kind = data.draw(st.sampled_from(sorted(FILES)))
     see_that_it_is_told(tmp_path, data.draw(damaged(FILES[kind])), [name])

@@ -115,6 +115,28 @@ def test_what_the_model_was_sent_is_what_the_step_says(write, read, stored):
     stored([run])
 
 
+def test_marks_for_a_cache_make_no_other_message_of_one(write, read):
+    mark = {"cache_control": {"type": "ephemeral"}}
+    text = [{"type": "text", "text": "It is broken.", **mark}]
+    steps = [
+        step("open x", response="Look.", query=[SYSTEM, {**ISSUE, "content": text}]),
+        step("submit", response="Done.", query=[SYSTEM, ISSUE]),
+    ]
+    run = read(write(traj(steps, [SYSTEM, ISSUE, native("open", {"path": "x"}), told()]))).run
+    one, two = run.llm_calls
+    assert one.messages == two.messages
+    assert one.messages[1].content == "It is broken."
+
+
+def test_attempts_of_which_none_was_chosen_are_runs(write, read):
+    tries = [traj([step("ls")], [SYSTEM, ISSUE]), traj([step("pwd")], [SYSTEM, ISSUE])]
+    found = read(write({"attempts": tries}))
+    assert found.problems == []
+    assert [run.steps[0].tool_call.args["command"] for run in found.runs] == ["ls", "pwd"]
+    best = traj([step("pwd")], [SYSTEM, ISSUE], attempts=tries)
+    assert len(read(write(best)).run.metadata["attempts"]) == 2
+
+
 def test_thoughts_of_a_model_are_kept_and_stand_once(write, read, stored):
     thought = {"type": "thinking", "thinking": "so", "signature": "s"}
     first = {**native("open", {"path": "x"}), "thinking_blocks": [thought]}
