@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from looplet.core.ambient import Starting, around_loops
 from looplet.core.codec import digest
 from looplet.core.config import LoopConfig
-from looplet.core.records import Step, ToolCall, new_id
+from looplet.core.records import Step, new_id
 from looplet.core.scoped import is_scoped
 from looplet.core.watching import StepWatcher
 from looplet.core.wrapping import Wrapper
@@ -91,8 +91,8 @@ class Ambient:
         llm = given.llm if found is not None else self._wrapped(given, lane)
         tools = given.tools
         if tools is not None and not isinstance(tools, CassetteTools):
-            tools = self._cassette.wrap_tools(tools)
-        config = given.config if inner else self._watched(given.config, lane)
+            tools = self._cassette.wrap_tools(tools, lane=lane)
+        config = given.config if inner else self._watched(given.config)
         return replace(given, llm=llm, tools=tools, config=routed(config, self._cassette, lane))
 
     def _lane(self, given: Starting, *, inner: bool) -> str:
@@ -108,32 +108,14 @@ class Ambient:
         asynchronous = given.asynchronous if given.llm is None else None
         return self._cassette.wrap_llm(given.llm, lane=lane, async_=asynchronous)
 
-    def _watched(self, config: LoopConfig, lane: str) -> LoopConfig:
+    def _watched(self, config: LoopConfig) -> LoopConfig:
         """The config through the cassette, if it is not yet."""
         if any(isinstance(hook, RunWatcher) for hook in config.hooks):
             return config
         config = self._cassette.wrap_config(config)
-        hooks = [*config.hooks]
-        if lane != MAIN:
-            hooks.append(_Caller(self._half, lane))
-        if self._runs is not None:
-            hooks.append(_Keeper(self._half.redactor, self._runs))
-        return replace(config, hooks=hooks)
-
-
-class _Caller(StepWatcher):
-    """Tells the calls of tools in one run from those in another that looks alike.
-
-    It stands behind the hook that tells the cassette the step of each call, and adds the lane.
-    """
-
-    def __init__(self, half: Any, lane: str) -> None:
-        super().__init__()
-        self._half, self._lane = half, lane
-
-    def call_asked(self, call: ToolCall, number: int) -> None:
-        """The step's tool is about to run."""
-        self._half.at_call(call, f"{number}/{self._lane}")
+        if self._runs is None:
+            return config
+        return replace(config, hooks=[*config.hooks, _Keeper(self._half.redactor, self._runs)])
 
 
 class _Keeper(StepWatcher):
@@ -144,6 +126,13 @@ class _Keeper(StepWatcher):
         self._runs = runs
         self._kept: Trajectory | None = None
         self._redact = _same if redactor is None else redactor.value
+
+    # The loop calls the slots by position, so every parameter stands here, used or not.
+    # ruff: noqa: ARG002
+
+    def on_step(self, state: Any, session_log: Any, step: Step, briefing: str) -> None:
+        """Take the step before anybody can change it."""
+        self._catch_up(state)
 
     def run_begun(self, state: Any) -> None:
         """A run begins."""
@@ -160,13 +149,6 @@ class _Keeper(StepWatcher):
         )
         record.digest = next_link(_last_link(self._kept), record)
         self._kept.steps.append(record)
-
-    # The loop calls the slots by position, so every parameter stands here, used or not.
-    # ruff: noqa: ARG002
-
-    def on_step(self, state: Any, session_log: Any, step: Step, briefing: str) -> None:
-        """Take the step before anybody can change it: it is yielded right after this."""
-        self._catch_up(state)
 
     def on_loop_end(self, state: Any, session_log: Any, context: Any, llm: Any) -> None:
         """The run is over, if it had begun."""

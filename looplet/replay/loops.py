@@ -14,7 +14,7 @@ from looplet.core.codec import canonical, to_jsonable
 from looplet.errors import CassetteError
 from looplet.redaction import Given, Redactor
 from looplet.replay.ambient import ambient
-from looplet.replay.cassette import StreamMode, ToolsMode, held, use_cassette
+from looplet.replay.cassette import StreamMode, ToolsMode, held, stems_from, use_cassette
 from looplet.replay.diff import diff
 from looplet.replay.divergence import Divergence
 from looplet.replay.entries import RunLog
@@ -80,19 +80,19 @@ def replay_loops(
     for a ``Divergence`` and what came of one, which is in the result. Raises what opening the
     cassette raises.
     """
-    divergence: Divergence | None = None
     with (
         use_cassette(path, tools=tools, redact=redact, stream=stream) as cassette,
         ambient(cassette, cassette._half, keep=True) as runs,  # noqa: SLF001 - of the same room
     ):
         try:
             code()
-        except Divergence as error:
-            divergence = error
         except Exception:
             if cassette.divergence is None:
                 raise
-        divergence = divergence or cassette.divergence
+        except BaseException as error:
+            if not stems_from(error, cassette.divergence):
+                raise
+        divergence = cassette.divergence
         cassette.clear_divergence()
         recorded, unplayed = cassette.runs, cassette.unplayed
     differences = [] if divergence else _differences(Path(path), recorded, runs)

@@ -387,6 +387,27 @@ def test_a_divergence_is_the_verdict_whatever_the_code_makes_of_it(path):
         replay_loops(path, lambda: (_ for _ in ()).throw(RuntimeError("my own")))
 
 
+def test_a_divergence_in_a_group_of_tasks_is_the_verdict(path):
+    def code(ask, **config):
+        config = LoopConfig(max_steps=9, **config)
+
+        async def run(name):
+            loop = async_composable_loop(ask(name), name, Desk().tools(), config=config)
+            return [step async for step in loop]
+
+        async def both():
+            async with asyncio.TaskGroup() as group:
+                for name in ("pear", "fig"):
+                    group.create_task(run(name))
+
+        asyncio.run(both())
+
+    record(path, lambda: code(fruit))
+    assert replay_loops(path, lambda: code(lambda _: model([]))).matches
+    changed = replay_loops(path, lambda: code(lambda _: model([]), system_prompt="Be brief."))
+    assert changed.divergence is not None
+
+
 def test_a_loop_less_and_a_loop_more_are_told(path):
     record(path, lambda: two(fruit))
     less = replay_loops(path, lambda: loop(model([]), "Figs"))
