@@ -12,7 +12,15 @@ from typing import Any
 
 from looplet.core.codec import JSON, canonical
 from looplet.redaction import Redactor, redact_strings
-from looplet.replay.entries import MODEL_METHODS, SHORT, STEP, address, header, uri_of
+from looplet.replay.entries import (
+    MODEL_METHODS,
+    SHORT,
+    STEP,
+    address,
+    header,
+    name_of,
+    uri_of,
+)
 from looplet.replay.outcomes import answer_of, stored_stream, text_in
 from looplet.replay.persister import FORMAT
 from looplet.replay.playback import Player
@@ -163,9 +171,8 @@ class Rewriter:
         for call, (request, _) in zip(self._calls, self._player._tape.data, strict=True):  # noqa: SLF001 - of the same room
             inside = header(request, "within")
             if inside:
-                short, dot, ordinal = inside.partition(".")
-                new, number = renamed[short, int(ordinal or 0)]
-                call["headers"]["within"] = f"{new}.{number}" if dot else new
+                short, _, ordinal = inside.partition(".")
+                call["headers"]["within"] = name_of(*renamed[short, int(ordinal or 0)])
             named = call["response"]["body"].get("of")
             if address(request.uri)[1] == STEP and named is not None:
                 new, number = renamed[named["key"], named.get("ordinal", 0)]

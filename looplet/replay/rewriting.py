@@ -129,7 +129,7 @@ def _bytes(path: Path, calls: list[dict[str, JSON]], metadata: Mapping[str, JSON
     tape = _vcr.new_tape(str(path), mode="once", serializer=Serializer(), persister=kept)
     for call in calls:
         request = _vcr.make_request(uri=call["uri"], headers=call["headers"], body=call["body"])
-        tape.append(request, call["response"])
+        _vcr.add(tape, request, call["response"])
     _vcr.save_tape(tape, metadata)
     return kept.written
 

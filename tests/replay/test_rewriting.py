@@ -339,6 +339,36 @@ def test_calls_inside_of_a_tool_still_belong_to_it(path):
     assert replay_loops(path, lambda: loop(model([])), redact=secrets()).matches
 
 
+def test_calls_inside_of_tools_that_are_asked_the_same_now_belong_to_each_still(path):
+    pins = ("canary-0001-pin", "canary-0002-pin")
+
+    @tool
+    def enter(pin: str, ctx: ToolContext) -> dict:
+        """Enter it."""
+        return {"may": ctx.llm.generate(f"May I use {pin}?")}
+
+    def loop(llm):
+        return list(composable_loop(llm, "Enter", tools_from([enter], include_done=True)))
+
+    replies = [
+        call("enter", pin=pins[0]), "yes", call("enter", pin=pins[1]), "no",
+        call("done", summary="over"),
+    ]  # fmt: skip
+    with (
+        use_cassette(path, record_mode="once", tools="recorded", redact=False) as cassette,
+        cassette.ambient(),
+    ):
+        loop(model(replies))
+    hide = Redactor(
+        function=lambda text: re.sub("canary-[0-9]{4}-pin", "PIN", text), defaults=False
+    )
+    redact_cassette(path, hide)
+    inside = [request.headers.get("within") for request, *_ in Player(path).recorded()]
+    first, second = [each for each in inside if each]
+    assert second == f"{first}.1"
+    assert replay_loops(path, lambda: loop(model([])), redact=hide).unplayed == 0
+
+
 @settings(max_examples=40)
 @given(values=st.lists(VALUES, min_size=1, max_size=3), live=st.booleans())
 @example(values=[{KEY: (KEY, {KEY.encode()})}], live=False)
