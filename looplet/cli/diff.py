@@ -24,8 +24,8 @@ def add_to(commands: Any) -> None:
         help="what differs between two runs, step by step",
         description="Compare two runs, step by step, down to the argument. Exit status 0: equal, "
         "1: different, 2: unusable.",
-        epilog="A and B are cassettes (run 0, or F#1 and so on) or runs of a store (STORE#ID; the "
-        "beginning of the id will do).",
+        epilog="A and B are cassettes (run 0, or F#1 and so on), trace directories, or runs of a "
+        "store (STORE#ID; the beginning of the id will do).",
     )
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")

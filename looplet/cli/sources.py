@@ -1,4 +1,4 @@
-"""Runs that a user names: in a cassette, or in a store. Knows what each looks like on disk."""
+"""Runs that a user names: in a cassette, a trace or a store. Knows how each looks on disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_source(text: str) -> Source:
         if looks_so(path):
             return read(path, which, text)
     raise CassetteError(
-        f"{text} is neither a cassette nor a trajectory store; name a file, or STORE#ID"
+        f"{text} is neither a cassette, nor a trace directory, nor a trajectory store (STORE#ID)"
     )
 
 
@@ -95,8 +95,25 @@ def _place(ids: list[str], which: str | None, path: Path) -> int:
     raise StoreError(f"{path} has {what}; name one as {path}#ID, of: {named or 'none at all'}")
 
 
+def _is_trace(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    from looplet.trajectory.trace_dir import holds_trace
+
+    return holds_trace(path)
+
+
+def _from_trace(path: Path, which: str | None, name: str) -> Source:
+    from looplet.trajectory.trace_reading import read_trace
+
+    if which is not None:
+        raise CassetteError(f"{name}: a trace directory has one run; name it as {path}")
+    return Source(name=name, trajectory=read_trace(path))
+
+
 _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, str | None, str], Source]], ...] = (
     (_is_store, _from_store),
+    (_is_trace, _from_trace),
     (_is_file, _from_cassette),
 )
 """How each kind of place is known, and read; the first that fits counts."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from looplet import ProvenanceSink, composable_loop
 from looplet.replay import read_trajectory, use_cassette
 from looplet.testing import MockLLMBackend
 from looplet.trajectory import TrajectoryStore
@@ -93,6 +94,29 @@ def test_a_path_with_a_mark_in_its_name_is_a_path(runs):
     assert runs("diff", "a#1.yaml", "a#1.yaml").status == 0
 
 
+def test_a_trace_directory_is_a_run_too(runs, monkeypatch):
+    import agent
+
+    monkeypatch.setenv("EURO", "0.4")
+    sink = ProvenanceSink("trace")
+    built = agent.build()
+    llm, hooks = sink.wrap_llm(built.pop("llm")), [sink.trajectory_hook()]
+    list(composable_loop(llm, hooks=hooks, **built))
+    sink.flush()
+    assert runs("diff", "trace", "a.yaml").status == 0
+    said = runs("diff", "b.yaml", "trace")
+    assert (said.status, said.out.splitlines()[0]) == (1, "step 1 (price): result.euro: 0.5 → 0.4")
+    named = runs("diff", "trace#0", "a.yaml")
+    assert (named.status, "a trace directory has one run" in named.err) == (2, True)
+    Path("trace", "trajectory.json").write_text("{")
+    damaged = runs("diff", "trace", "a.yaml")
+    assert (damaged.status, damaged.err.count("\n"), "trajectory.json" in damaged.err) == (
+        2,
+        1,
+        True,
+    )
+
+
 def model_calls(path, *replies):
     with use_cassette(path, record_mode="once") as cassette:
         llm = cassette.wrap_llm(MockLLMBackend([*replies]))
@@ -131,7 +155,7 @@ def test_what_is_no_run_is_unusable(runs, desk):
     for name, said in (
         ("none.yaml", "there is no cassette none.yaml"),
         ("none#1", "there is no cassette none"),
-        ("folder", "folder is neither a cassette nor a trajectory store"),
+        ("folder", "folder is neither a cassette, nor a trace directory, nor a trajectory store"),
         ("cut.yaml", "cut short"),
         ("agent.py", "no looplet cassette"),
     ):
