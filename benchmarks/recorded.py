@@ -190,7 +190,7 @@ def completion(number: int, *, native: bool) -> dict[str, Any]:
 
 def run(model: Any, shape: Shape, steps: int, *, task: Any = None, hooks: Any = ()) -> list[Any]:
     """One run in the sync loop; its steps."""
-    taken = list(composable_loop(model, **_given(shape, steps, task, hooks, look)))
+    taken = list(composable_loop(model, **_given(model, shape, steps, task, hooks, look)))
     return _checked(taken, steps)
 
 
@@ -198,20 +198,27 @@ async def run_async(
     model: Any, shape: Shape, steps: int, *, task: Any = None, hooks: Any = ()
 ) -> list[Any]:
     """One run in the async loop."""
-    loop = async_composable_loop(model, **_given(shape, steps, task, hooks, look_async))
+    loop = async_composable_loop(model, **_given(model, shape, steps, task, hooks, look_async))
     return _checked([step async for step in loop], steps)
 
 
-def _given(shape: Shape, steps: int, task: Any, hooks: Any, tool_of: Any) -> dict[str, Any]:
+def _given(
+    model: Any, shape: Shape, steps: int, task: Any, hooks: Any, tool_of: Any
+) -> dict[str, Any]:
+    tools = TOOLS[tool_of]
+    config = LoopConfig(
+        max_steps=steps,
+        use_native_tools=shape.native,
+        system_prompt="You look topics up.",
+        build_prompt=shape.prompt,
+        context_window=10**9,  # a history of any length is sent whole
+    )
+    cassette = getattr(model, "cassette", None)
+    if cassette is not None:
+        tools, config = cassette.wrap_tools(tools), cassette.wrap_config(config)
     return {
-        "tools": TOOLS[tool_of],
-        "config": LoopConfig(
-            max_steps=steps,
-            use_native_tools=shape.native,
-            system_prompt="You look topics up.",
-            build_prompt=shape.prompt,
-            context_window=10**9,  # a history of any length is sent whole
-        ),
+        "tools": tools,
+        "config": config,
         "hooks": list(hooks),
         "task": task or {"goal": "look everything up"},
     }

@@ -114,6 +114,7 @@ def calls(given: argparse.Namespace, folder: Path, url: str) -> str:
     """CPU time to load, to replay and to save one run of thousands of calls."""
     cases: dict[str, tuple[Tape, Shape]] = {
         "native, looplet": (Looplet(), NATIVE),
+        "native with tools and steps, looplet": (Looplet(whole=True), NATIVE),
         "text, looplet": (Looplet(), OWN),
         "text, vcrpy": (Vcr(url), OWN),
     }

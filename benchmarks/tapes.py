@@ -40,21 +40,31 @@ class Tape(Protocol):
 
 
 class Looplet:
-    """A cassette around the model."""
+    """A cassette around the model; ``whole``: around the run's tools, steps and clock, too."""
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self._whole = whole
+        self._tools: Any = "recorded" if whole else "live"
 
     def bare(self) -> AbstractContextManager[Model]:
         return nullcontext(Script())
 
     @contextmanager
     def recording(self, path: Path) -> Iterator[Model]:
-        with use_cassette(path, record_mode="all") as cassette:
-            yield cassette.wrap_llm(Script())
+        with use_cassette(path, record_mode="all", tools=self._tools) as cassette:
+            yield self._wrapped(cassette, Script())
 
     @contextmanager
     def replaying(self, path: Path) -> Iterator[Model]:
-        with use_cassette(path) as cassette:
-            yield cassette.wrap_llm(None)
+        with use_cassette(path, tools=self._tools) as cassette:
+            yield self._wrapped(cassette, None)
             _check(path, unplayed=cassette.unplayed)
+
+    def _wrapped(self, cassette: Any, model: Model | None) -> Model:
+        wrapped = cassette.wrap_llm(model)
+        if self._whole:
+            wrapped.cassette = cassette  # for whoever makes the run
+        return wrapped
 
 
 class Vcr:

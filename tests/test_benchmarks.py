@@ -54,6 +54,7 @@ def test_a_run_is_recorded_by_looplet_and_by_vcrpy():
     options = ("--quick", "--steps", "5", "40", "--calls", "5", "10")
     tables = run("replay.py", *options, "--only", "sizes", "prompts", "calls").split("\n\n")
     sizes, prompts, calls = (rows(each) for each in tables if each.startswith("|"))
+    assert "native with tools and steps, looplet: both" in calls
     for mode in ("native", "text"):
         ours, theirs = sizes[f"{mode}, looplet"], sizes[f"{mode}, vcrpy"]
         # Eight times the steps: what repeats the history grows by more than what does not.
