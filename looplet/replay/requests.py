@@ -126,12 +126,15 @@ class LaneKeys:
         message = _plain(message)
         if self._redact is None:
             return message
-        parts = {name: part for name, part in message.to_dict().items() if name != "role"}
-        texts = [*parts.values()]
-        clean = self._redact(texts)
-        if clean == texts:
+        content = self._redact(message.content)
+        data = message.to_dict()
+        rest = {name: data[name] for name in data if name not in {"role", "content"}}
+        texts = [*rest.values()]
+        clean = self._redact(texts) if texts else []
+        if content == message.content and clean == texts:
             return message
-        return ChatMessage.from_dict({"role": message.role, **dict(zip(parts, clean, strict=True))})
+        rest = dict(zip(rest, clean, strict=True))
+        return ChatMessage.from_dict({"role": message.role, "content": content, **rest})
 
 
 class _Talk:
