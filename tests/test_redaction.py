@@ -69,15 +69,18 @@ def strings_of(value):
 
 
 def structures(texts):
-    return st.recursive(
+    """Structures two deep, without ``st.recursive``, which was flaky where each case makes its own."""
+    leaves = (
         texts | texts.map(lambda text: text.encode("utf-8", "surrogatepass"))
-        | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(texts, inner, max_size=3)
-        | st.tuples(inner, inner)
-        | st.sets(texts, max_size=3),
-        max_leaves=8,
+        | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
     )  # fmt: skip
+    found = leaves
+    for _ in range(2):
+        found = (
+            leaves | st.lists(found, max_size=3) | st.dictionaries(texts, found, max_size=3)
+            | st.tuples(found, found) | st.sets(texts, max_size=3)
+        )  # fmt: skip
+    return found
 
 
 @st.composite
