@@ -69,7 +69,7 @@ def strings_of(value):
 
 
 def structures(texts):
-    """Structures two deep, without ``st.recursive``, which was flaky where each case makes its own."""
+    """Structures two deep, without ``st.recursive``: made anew for each case, it was flaky."""
     leaves = (
         texts | texts.map(lambda text: text.encode("utf-8", "surrogatepass"))
         | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
