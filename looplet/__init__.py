@@ -109,6 +109,25 @@ if TYPE_CHECKING:
         replay_loop,
         serialize_harness,
     )
+    from looplet.skills import (
+        AgentPreset,
+        BundleCard,
+        BundleValidation,
+        FileSkillStore,
+        Skill,
+        SkillActivationHook,
+        SkillBundle,
+        SkillCard,
+        SkillManager,
+        SkillRuntime,
+        discover_skill_bundles,
+        install_skills,
+        load_skill_bundle,
+        make_skill_tools,
+        minimal_preset,
+        run_skill_bundle,
+        validate_skill_bundle,
+    )
     from looplet.streaming import (
         CallbackEmitter,
         CompositeEmitter,
@@ -186,6 +205,12 @@ _ROOMS = {
     "looplet.provenance": (
         "AsyncRecordingLLMBackend ProvenanceSink RecordingLLMBackend replay_loop serialize_harness"
     ),
+    "looplet.skills": (
+        "AgentPreset BundleCard BundleValidation FileSkillStore Skill SkillActivationHook "
+        "SkillBundle SkillCard SkillManager SkillRuntime discover_skill_bundles "
+        "install_skills load_skill_bundle make_skill_tools minimal_preset "
+        "run_skill_bundle validate_skill_bundle"
+    ),
     "looplet.streaming": (
         "CallbackEmitter CompositeEmitter ContextPressureEvent HookEvent LLMCallEndEvent "
         "LLMCallStartEvent LLMChunkEvent LoopEndEvent LoopStartEvent QueueEmitter "
@@ -201,6 +226,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 # TrajectoryStore is not in it: its module needs an extra, and a star import must not.
 __all__ = [
+    "AgentPreset",
     "AgentState",
     "Allow",
     "AnthropicBackend",
@@ -218,6 +244,8 @@ __all__ = [
     "BaseToolRegistry",
     "Block",
     "BudgetWarningHook",
+    "BundleCard",
+    "BundleValidation",
     "CacheControl",
     "CachePolicy",
     "CallableMemorySource",
@@ -243,6 +271,7 @@ __all__ = [
     "EventPayload",
     "FallbackRouter",
     "FileCheckpointStore",
+    "FileSkillStore",
     "HookDecision",
     "HookEvent",
     "InjectContext",
@@ -288,6 +317,12 @@ __all__ = [
     "RoutingLLMBackend",
     "SessionLog",
     "SimpleRouter",
+    "Skill",
+    "SkillActivationHook",
+    "SkillBundle",
+    "SkillCard",
+    "SkillManager",
+    "SkillRuntime",
     "Span",
     "StagnationHook",
     "StaticMemorySource",
@@ -319,14 +354,19 @@ __all__ = [
     "async_llm_call",
     "compact_chain",
     "composable_loop",
+    "discover_skill_bundles",
     "emit_event",
     "eval_discover",
     "eval_mark",
     "excerpt_around_match",
+    "install_skills",
     "is_rejected_done",
     "iter_done_steps",
     "last_accepted_done",
     "last_rejected_done",
+    "load_skill_bundle",
+    "make_skill_tools",
+    "minimal_preset",
     "preview_prompt",
     "probe_native_tool_support",
     "register_done_tool",
@@ -334,6 +374,7 @@ __all__ = [
     "result_size_fingerprint",
     "resume_loop_state",
     "run_compact",
+    "run_skill_bundle",
     "run_sub_loop",
     "serialize_harness",
     "suggest_similar",
@@ -341,6 +382,7 @@ __all__ = [
     "tool",
     "tool_call_fingerprint",
     "tools_from",
+    "validate_skill_bundle",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

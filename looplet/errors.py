@@ -30,6 +30,10 @@
     ├── ImporterError                            what was asked to be imported cannot be
     │   ├── SourceMissing        (FileNotFoundError)  there is nothing at that path
     │   └── UnknownFormat        (ValueError)    a format was named that there is not
+    ├── SkillError               (ValueError)    a skill or a bundle cannot be used
+    │   ├── SkillMissing         (KeyError)      there is no skill of that name
+    │   ├── EntrypointMissing    (FileNotFoundError)  a bundle's entrypoint is not there
+    │   └── NoAgent              (TypeError)     an entrypoint builds no agent
     ├── CheckpointError          (ValueError)    a checkpoint cannot be used
     ├── RedactionError           (ValueError)    what redaction was given cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
@@ -192,6 +196,26 @@ class UnknownFormat(ImporterError, ValueError):
 
 class EvalError(LoopletError):
     """An eval cannot be collected or run."""
+
+
+class SkillError(LoopletError, ValueError):
+    """A skill or a bundle cannot be used."""
+
+
+class SkillMissing(SkillError, KeyError):
+    """There is no skill of that name."""
+
+    __str__ = Exception.__str__  # KeyError's own would quote the text
+
+
+class EntrypointMissing(SkillError, FileNotFoundError):
+    """A bundle's entrypoint, or its ``SKILL.md``, is not there."""
+
+    __str__ = Exception.__str__
+
+
+class NoAgent(SkillError, TypeError):
+    """An entrypoint has no ``build``, or what it builds is no agent."""
 
 
 class CheckpointError(LoopletError, ValueError):

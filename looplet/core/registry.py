@@ -49,11 +49,18 @@ class BaseToolRegistry:
         self._specs: dict[str, ToolSpec] = {}
         self._resources: dict[str, Any] = {}
         self._catalog: str | None = None
+        self._replaced: list[str] = []
+
+    @property
+    def replaced(self) -> list[str]:
+        """Names that were registered more than once, so that a tool took the place of another."""
+        return list(self._replaced)
 
     def register(self, spec: ToolSpec) -> None:
         """Add a tool; one of the same name is replaced, which is logged."""
         if spec.name in self._specs:
             log().warning("tool %r was registered already and is replaced", spec.name)
+            self._replaced.append(spec.name)
         self._specs[spec.name] = spec
         self._catalog = None
 
