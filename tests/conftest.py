@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.bundles import write_bundle
 from tests.drivers import DRIVERS, Clock
 from tests.servers import ChatServer
 
@@ -60,3 +62,9 @@ def drive(request: pytest.FixtureRequest):
 def clock() -> Clock:
     """Time that passes only when somebody pauses."""
     return Clock()
+
+
+@pytest.fixture
+def make_bundle(tmp_path):
+    """Writes a bundle, as ``tests.bundles`` says."""
+    return partial(write_bundle, tmp_path)

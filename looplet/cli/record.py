@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from looplet.cli.bundles import add_runtime
+from looplet.cli.models import model_of_environment
 from looplet.cli.saying import complain, complain_of, counted, say
-from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, target_of
+from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, is_bundle, target_of
 from looplet.errors import CassetteError, LoopletError
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ def add_to(commands: Any) -> None:
         description="Run an agent, or a script that starts loops itself, and record every call.",
         usage="looplet record TARGET --cassette F [options] [-- ARGUMENTS...]",
         epilog="TARGET is module:build or file.py:build, a function without arguments that gives "
-        "llm, tools and config; or a script, whose ARGUMENTS stand behind --.",
+        "llm, tools and config; a bundle's folder, whose model is that of OPENAI_BASE_URL, "
+        "OPENAI_API_KEY and OPENAI_MODEL; or a script, whose ARGUMENTS stand behind --.",
     )
     parser.add_argument("target", metavar="TARGET", help="an agent or a script")
     parser.add_argument("--cassette", required=True, type=Path, metavar="F", help="where to record")
@@ -43,6 +47,8 @@ def add_to(commands: Any) -> None:
         default="recorded",
         help="whether a replay is to take results of tools from the cassette (the default)",
     )
+    parser.add_argument("--task", metavar="TEXT", help="what the agent is to do, if not its own")
+    add_runtime(parser)
     parser.set_defaults(command=record)
 
 
@@ -51,7 +57,7 @@ def record(given: argparse.Namespace) -> int:
     from looplet.replay import Divergence, SideEffectRefused, use_cassette
 
     check_file(given.cassette)
-    target = target_of(given.target)
+    target = target_of(given.target, workspace=given.workspace, max_steps=given.max_steps)
     run = _script(target, given) if isinstance(target, Script) else _agent(target, given)
     was_there = given.cassette.exists()
     status = 0
@@ -82,7 +88,7 @@ def _script(script: Script, given: argparse.Namespace) -> Any:
 def _agent(build: Build, given: argparse.Namespace) -> Any:
     if given.arguments:
         raise CassetteError(f"{build.name} takes no arguments; those behind -- are for scripts")
-    agent = build.agent()
+    agent = _with_model(build.agent(), given)
 
     def run() -> None:
         try:
@@ -93,6 +99,15 @@ def _agent(build: Build, given: argparse.Namespace) -> Any:
             raise failed(build.name, error) from error
 
     return run
+
+
+def _with_model(agent: Any, given: argparse.Namespace) -> Any:
+    """The agent with the task that was given, and a bundle's with the environment's model."""
+    if given.task is not None:
+        agent = replace(agent, task={"description": given.task})
+    if agent.llm is None and is_bundle(given.target):
+        agent = replace(agent, llm=model_of_environment()[0])
+    return agent
 
 
 def _drive(agent: Any) -> None:

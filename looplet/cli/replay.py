@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from looplet.cli.bundles import add_runtime
 from looplet.cli.saying import complain, counted, say, say_json
 from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, target_of
 from looplet.errors import CassetteError, LoopletError
@@ -46,6 +47,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--into", type=Path, metavar="F", help="the cassette of the fork")
     parser.add_argument("--json", action="store_true", help="say it as JSON")
+    add_runtime(parser)
     parser.set_defaults(command=replay, unusable=UNUSABLE)
 
 
@@ -79,7 +81,7 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _outcome(given: argparse.Namespace) -> tuple[dict[str, JSON], int]:
-    target = target_of(given.agent)
+    target = target_of(given.agent, workspace=given.workspace, max_steps=given.max_steps)
     if isinstance(target, Script):
         return _of_script(target, given)
     if given.arguments:

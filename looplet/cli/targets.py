@@ -17,7 +17,10 @@ from typing import Any
 
 from looplet.errors import CassetteError, LoopletError
 
-WORKS = "give an agent, module:build or path/to/file.py:build, or a script, path/to/script.py"
+WORKS = (
+    "give an agent, module:build or path/to/file.py:build, a bundle's folder, or a script, "
+    "path/to/script.py"
+)
 
 
 class ScriptEnded(Exception):
@@ -80,13 +83,16 @@ class Build:
             raise failed(self.name, error) from error
 
 
-def target_of(text: str) -> Script | Build:
-    """What a user named. Raises ``CassetteError`` with what to name instead."""
+def target_of(text: str, *, workspace: Path, max_steps: int) -> Script | Build:
+    """What a user named; a bundle is told where it works and for how many steps.
+
+    Raises ``CassetteError`` with what to name instead.
+    """
     path = Path(text)
-    if path.is_dir() or path.name == "SKILL.md":
-        bundle = path.name == "SKILL.md" or (path / "SKILL.md").exists()
-        what = "a bundle, and bundles cannot be run here yet" if bundle else "a directory"
-        raise CassetteError(f"{text} is {what}; {WORKS}")
+    if is_bundle(text):
+        return Build(name=text, function=lambda: _preset(path, workspace, max_steps))
+    if path.is_dir():
+        raise CassetteError(f"{text} is a directory without a SKILL.md; {WORKS}")
     if path.suffix == ".py":
         if not path.is_file():
             raise CassetteError(f"there is no script {text}; {WORKS}")
@@ -95,6 +101,19 @@ def target_of(text: str) -> Script | Build:
     if not colon or not where or not attribute:
         raise CassetteError(f"{text} names no agent; {WORKS}")
     return Build(name=text, function=_attribute(_module(where), attribute, text))
+
+
+def is_bundle(text: str) -> bool:
+    """Whether it is a bundle's folder, or a ``SKILL.md``."""
+    path = Path(text)
+    return path.name == "SKILL.md" or (path / "SKILL.md").exists()
+
+
+def _preset(path: Path, workspace: Path, max_steps: int) -> Any:
+    from looplet.skills import SkillRuntime, load_skill_bundle
+
+    runtime = SkillRuntime(workspace=workspace, max_steps=max_steps)
+    return load_skill_bundle(path).build_preset(runtime)
 
 
 def failed(name: str, error: BaseException) -> CassetteError:

@@ -254,8 +254,8 @@ def test_a_script_of_several_runs_is_not_forked_nor_one_that_fails(looplet):
         ("wrong.py:build", "wrong.py, line 1)\n"),
         ("sub/far.py:build", "far.py:build failed: ZeroDivisionError"),
         ("folder", "folder is a directory"),
-        ("bundle", "bundle is a bundle, and bundles cannot be run here yet; give an agent"),
-        ("bundle/SKILL.md", "is a bundle"),
+        ("bundle", "a skill needs a description"),
+        ("bundle/SKILL.md", "a skill needs a description"),
         ("hook.py:build", "hook.py:build failed: ZeroDivisionError: division by zero ("),
     ],
 )

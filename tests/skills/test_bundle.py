@@ -21,7 +21,7 @@ from looplet.skills import (
     validate_skill_bundle,
 )
 from looplet.skills.bundle import safe_name
-from tests.skills.conftest import GROCER
+from tests.bundles import GROCER
 
 HELPED = """
 import prices

@@ -25,7 +25,7 @@ from looplet.skills import (
     install_skills,
     make_skill_tools,
 )
-from tests.skills.conftest import skill_text
+from tests.bundles import skill_text
 
 WHOLE = """---
 name: "pdf: tools"   # a comment

@@ -1,9 +1,9 @@
+"""Bundles as users write them."""
+
 from __future__ import annotations
 
 from pathlib import Path
 from textwrap import dedent
-
-import pytest
 
 GROCER = '''
 from looplet import AgentPreset, DefaultState, LoopConfig, SkillRuntime, tool, tools_from
@@ -25,19 +25,21 @@ def skill_text(name: str, *lines: str, body: str = "") -> str:
     return "\n".join(["---", f"name: {name}", "description: Prices fruit.", *lines, "---", body])
 
 
-@pytest.fixture
-def make_bundle(tmp_path: Path):
-    """Writes a bundle; files are given by their names."""
-
-    def make(name: str = "grocer", *, front: tuple[str, ...] = (), where: str = "", **files: str):
-        root = tmp_path / "skills" / (where or name)
-        root.mkdir(parents=True)
-        (root / "SKILL.md").write_text(skill_text(name, *front))
-        for stem, code in ({"looplet": GROCER} | files).items():
-            path = root / (stem.replace("__", "/") + ".py")
-            path.parent.mkdir(exist_ok=True)
-            if code is not None:
-                path.write_text(dedent(code))
-        return root
-
-    return make
+def write_bundle(
+    folder: Path,
+    name: str = "grocer",
+    *,
+    front: tuple[str, ...] = (),
+    where: str = "",
+    **files: str,
+) -> Path:
+    """A bundle in ``folder/skills``; files are given by their names, ``__`` for a slash."""
+    root = folder / "skills" / (where or name)
+    root.mkdir(parents=True)
+    (root / "SKILL.md").write_text(skill_text(name, *front))
+    for stem, code in ({"looplet": GROCER} | files).items():
+        path = root / (stem.replace("__", "/") + ".py")
+        path.parent.mkdir(exist_ok=True)
+        if code is not None:
+            path.write_text(dedent(code))
+    return root
