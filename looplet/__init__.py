@@ -110,9 +110,13 @@ if TYPE_CHECKING:
         serialize_harness,
     )
     from looplet.skills import (
+        AgentBlueprint,
         AgentPreset,
+        BlueprintComparison,
         BundleCard,
         BundleValidation,
+        ClaudeSkillCompatibility,
+        ComponentBlueprint,
         FileSkillStore,
         Skill,
         SkillActivationHook,
@@ -120,13 +124,22 @@ if TYPE_CHECKING:
         SkillCard,
         SkillManager,
         SkillRuntime,
+        SourceBlueprint,
+        ToolBlueprint,
+        blueprint_from_bundle,
+        blueprint_from_preset,
+        claude_skill_compatibility,
+        compare_blueprints,
         discover_skill_bundles,
+        export_bundle_to_library_code,
         install_skills,
         load_skill_bundle,
         make_skill_tools,
         minimal_preset,
+        package_agent_factory_as_bundle,
         run_skill_bundle,
         validate_skill_bundle,
+        wrap_claude_skill_as_bundle,
     )
     from looplet.streaming import (
         CallbackEmitter,
@@ -206,10 +219,14 @@ _ROOMS = {
         "AsyncRecordingLLMBackend ProvenanceSink RecordingLLMBackend replay_loop serialize_harness"
     ),
     "looplet.skills": (
-        "AgentPreset BundleCard BundleValidation FileSkillStore Skill SkillActivationHook "
-        "SkillBundle SkillCard SkillManager SkillRuntime discover_skill_bundles "
-        "install_skills load_skill_bundle make_skill_tools minimal_preset "
-        "run_skill_bundle validate_skill_bundle"
+        "AgentBlueprint AgentPreset BlueprintComparison BundleCard BundleValidation "
+        "ClaudeSkillCompatibility ComponentBlueprint FileSkillStore Skill "
+        "SkillActivationHook SkillBundle SkillCard SkillManager SkillRuntime "
+        "SourceBlueprint ToolBlueprint blueprint_from_bundle blueprint_from_preset "
+        "claude_skill_compatibility compare_blueprints discover_skill_bundles "
+        "export_bundle_to_library_code install_skills load_skill_bundle make_skill_tools "
+        "minimal_preset package_agent_factory_as_bundle run_skill_bundle "
+        "validate_skill_bundle wrap_claude_skill_as_bundle"
     ),
     "looplet.streaming": (
         "CallbackEmitter CompositeEmitter ContextPressureEvent HookEvent LLMCallEndEvent "
@@ -226,6 +243,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 # TrajectoryStore is not in it: its module needs an extra, and a star import must not.
 __all__ = [
+    "AgentBlueprint",
     "AgentPreset",
     "AgentState",
     "Allow",
@@ -243,6 +261,7 @@ __all__ = [
     "BackendRouter",
     "BaseToolRegistry",
     "Block",
+    "BlueprintComparison",
     "BudgetWarningHook",
     "BundleCard",
     "BundleValidation",
@@ -253,9 +272,11 @@ __all__ = [
     "CancelToken",
     "Checkpoint",
     "CheckpointHook",
+    "ClaudeSkillCompatibility",
     "CompactAndRetry",
     "CompactOutcome",
     "CompactService",
+    "ComponentBlueprint",
     "CompositeEmitter",
     "ContextBudget",
     "ContextPressureEvent",
@@ -323,6 +344,7 @@ __all__ = [
     "SkillCard",
     "SkillManager",
     "SkillRuntime",
+    "SourceBlueprint",
     "Span",
     "StagnationHook",
     "StaticMemorySource",
@@ -335,6 +357,7 @@ __all__ = [
     "StreamingHook",
     "SummarizeCompact",
     "ThresholdCompactHook",
+    "ToolBlueprint",
     "ToolCall",
     "ToolContext",
     "ToolDispatchEvent",
@@ -352,13 +375,18 @@ __all__ = [
     "__version__",
     "async_composable_loop",
     "async_llm_call",
+    "blueprint_from_bundle",
+    "blueprint_from_preset",
+    "claude_skill_compatibility",
     "compact_chain",
+    "compare_blueprints",
     "composable_loop",
     "discover_skill_bundles",
     "emit_event",
     "eval_discover",
     "eval_mark",
     "excerpt_around_match",
+    "export_bundle_to_library_code",
     "install_skills",
     "is_rejected_done",
     "iter_done_steps",
@@ -367,6 +395,7 @@ __all__ = [
     "load_skill_bundle",
     "make_skill_tools",
     "minimal_preset",
+    "package_agent_factory_as_bundle",
     "preview_prompt",
     "probe_native_tool_support",
     "register_done_tool",
@@ -383,6 +412,7 @@ __all__ = [
     "tool_call_fingerprint",
     "tools_from",
     "validate_skill_bundle",
+    "wrap_claude_skill_as_bundle",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from looplet import __version__
-from looplet.cli import bundles, cassette, diff, importing, record, replay, show
+from looplet.cli import bundles, cassette, converting, diff, importing, record, replay, show
 from looplet.cli.saying import PIPE_CLOSED, complain, complain_of, forget_output, plain_output
 from looplet.errors import LoopletError
 
@@ -29,7 +29,7 @@ def run(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"looplet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for each in (record, replay, diff, show, cassette, importing, bundles):
+    for each in (record, replay, diff, show, cassette, importing, bundles, converting):
         each.add_to(commands)
     parser.set_defaults(unusable=1, arguments=rest)
     return _run(parser.parse_args(given))

@@ -13,8 +13,29 @@ if TYPE_CHECKING:
         install_skills,
         make_skill_tools,
     )
+    from looplet.skills.blueprint import (
+        AgentBlueprint,
+        BlueprintComparison,
+        ComponentBlueprint,
+        SourceBlueprint,
+        ToolBlueprint,
+        compare_blueprints,
+    )
     from looplet.skills.bundle import SkillBundle, SkillRuntime, load_skill_bundle
+    from looplet.skills.claude import (
+        ClaudeSkillCompatibility,
+        claude_skill_compatibility,
+        wrap_claude_skill_as_bundle,
+    )
+    from looplet.skills.describing import (
+        blueprint_from_bundle,
+        blueprint_from_preset,
+    )
     from looplet.skills.discovery import BundleCard, discover_skill_bundles
+    from looplet.skills.exporting import (
+        export_bundle_to_library_code,
+        package_agent_factory_as_bundle,
+    )
     from looplet.skills.presets import AgentPreset, minimal_preset
     from looplet.skills.running import run_skill_bundle
     from looplet.skills.skill import Skill, SkillCard
@@ -22,9 +43,13 @@ if TYPE_CHECKING:
     from looplet.skills.validation import BundleValidation, validate_skill_bundle
 
 __all__ = [
+    "AgentBlueprint",
     "AgentPreset",
+    "BlueprintComparison",
     "BundleCard",
     "BundleValidation",
+    "ClaudeSkillCompatibility",
+    "ComponentBlueprint",
     "FileSkillStore",
     "Skill",
     "SkillActivationHook",
@@ -32,16 +57,32 @@ __all__ = [
     "SkillCard",
     "SkillManager",
     "SkillRuntime",
+    "SourceBlueprint",
+    "ToolBlueprint",
+    "blueprint_from_bundle",
+    "blueprint_from_preset",
+    "claude_skill_compatibility",
+    "compare_blueprints",
     "discover_skill_bundles",
+    "export_bundle_to_library_code",
     "install_skills",
     "load_skill_bundle",
     "make_skill_tools",
     "minimal_preset",
+    "package_agent_factory_as_bundle",
     "run_skill_bundle",
     "validate_skill_bundle",
+    "wrap_claude_skill_as_bundle",
 ]
 
 _HOMES = {
+    "blueprint": (
+        "AgentBlueprint BlueprintComparison ComponentBlueprint SourceBlueprint ToolBlueprint "
+        "compare_blueprints"
+    ),
+    "describing": ("blueprint_from_bundle blueprint_from_preset"),
+    "exporting": ("export_bundle_to_library_code package_agent_factory_as_bundle"),
+    "claude": ("ClaudeSkillCompatibility claude_skill_compatibility wrap_claude_skill_as_bundle"),
     "activation": "SkillActivationHook SkillManager install_skills make_skill_tools",
     "bundle": "SkillBundle SkillRuntime load_skill_bundle",
     "discovery": "BundleCard discover_skill_bundles",
