@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from looplet.core.codec import JSON
 from looplet.core.records import Step
 
 if TYPE_CHECKING:
-    from looplet.trajectory.model import Trajectory
+    from looplet.trajectory.model import StepRecord, Trajectory
 
 
 class EvalContext:
@@ -59,14 +59,14 @@ class EvalContext:
 
     @classmethod
     def from_trajectory(cls, trajectory: Trajectory) -> EvalContext:
-        """The context of a stored run; its steps are built when they are first touched.
+        """The context of a stored run; each field is read when it is first touched.
 
         ``metadata`` is the run's with ``run_id started_at ended_at termination_reason``, times as
         Unix time in seconds.
         """
-        from looplet.evals.trace_context import context_of  # loaded by those who have a run
-
-        return cls(**context_of(trajectory))
+        context = cls.__new__(cls)
+        context.trajectory = trajectory
+        return context
 
     @classmethod
     def from_trajectory_dir(cls, path: str | os.PathLike[str]) -> EvalContext:
@@ -81,6 +81,16 @@ class EvalContext:
         from looplet.evals.trace_context import read_context  # loaded by those who read one
 
         return cls(**read_context(Path(path)))
+
+    def __getattr__(self, name: str) -> Any:
+        """A field of a stored run, when it is first touched."""
+        if name not in EvalContext.__slots__ or name == "trajectory" or self.trajectory is None:
+            raise AttributeError(f"EvalContext has no attribute {name!r}")
+        from looplet.evals.trace_context import READERS  # loaded by those who have a run
+
+        value = READERS[name](self.trajectory)
+        setattr(self, name, value)
+        return value
 
     @property
     def steps(self) -> list[Step]:
@@ -98,17 +108,26 @@ class EvalContext:
     @property
     def tool_sequence(self) -> list[str]:
         """The name of each step's tool, in order."""
-        return [step.tool_call.tool for step in self.steps]
+        return [step.tool_call.tool for step in self._records()]
 
     @property
     def errors(self) -> list[str]:
         """The error texts of the steps that failed, in order."""
-        return [step.tool_result.error for step in self.steps if step.tool_result.error is not None]
+        found = (step.tool_result.error for step in self._records())
+        return [error for error in found if error is not None]
 
     @property
     def step_count(self) -> int:
         """How many steps there are."""
+        if self._steps is None and self.trajectory is not None:
+            return self.trajectory.n_steps
         return len(self.steps)
+
+    def _records(self) -> Sequence[Step | StepRecord]:
+        """The steps as they are at hand."""
+        if self._steps is None and self.trajectory is not None:
+            return self.trajectory.steps
+        return self.steps
 
     def lacks(self, name: str) -> bool:
         """Whether a field is absent: not known, or empty. False and 0 are values."""

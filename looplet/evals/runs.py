@@ -38,7 +38,7 @@ def load_runs(path: str) -> list[Run]:
             raise MissingExtra(package, needed_for="--looplet-store", extra="evals")
     from looplet.trajectory.store import TrajectoryStore
 
-    return with_labels(TrajectoryStore(path))
+    return with_labels(TrajectoryStore(path).scan())
 
 
 def with_labels(trajectories: Iterable[Trajectory]) -> list[Run]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,34 +15,40 @@ ARTIFACTS, METRICS = "artifacts.json", "metrics.json"
 _EXPECTED = "expected_"
 
 
-def context_of(trajectory: Trajectory, reason: str | None = None) -> dict[str, Any]:
-    """The arguments of an ``EvalContext``; ``reason`` is the saved termination reason."""
-    saved = {name: each for name, each in trajectory.metadata.items() if name != SESSION_LOG}
-    about = {
-        "run_id": trajectory.run_id,
-        "started_at": _seconds(trajectory.started_at),
-        "ended_at": _seconds(trajectory.ended_at),
-        "termination_reason": reason or termination_reason(trajectory),
+def _metadata_of(run: Trajectory) -> dict[str, Any]:
+    saved = {name: each for name, each in run.metadata.items() if name != SESSION_LOG}
+    return saved | {
+        "run_id": run.run_id,
+        "started_at": _seconds(run.started_at),
+        "ended_at": _seconds(run.ended_at),
+        "termination_reason": termination_reason(run),
     }
-    return {
-        "steps": None,  # they are built of the trajectory when they are first touched
-        "task": trajectory.task,
-        "final_output": trajectory.final_output,
-        "session_log_text": str(trajectory.metadata.get(SESSION_LOG) or ""),
-        "metadata": {**saved, **about},
-        "artifacts": dict(trajectory.artifacts),
-        "stop_reason": trajectory.stop_reason,
-        "expected": trajectory.expected,
-        "trajectory": trajectory,
-    }
+
+
+READERS: Mapping[str, Callable[[Trajectory], Any]] = {
+    "_steps": lambda _: None,  # they are built of the trajectory when they are first touched
+    "task": lambda run: {} if run.task is None else run.task,
+    "final_output": lambda run: {} if run.final_output is None else run.final_output,
+    "session_log_text": lambda run: str(run.metadata.get(SESSION_LOG) or ""),
+    "metadata": _metadata_of,
+    "artifacts": lambda run: dict(run.artifacts),
+    "stop_reason": lambda run: run.stop_reason,
+    "expected": lambda run: run.expected,
+}
+"""How an ``EvalContext`` gets each of its attributes from a run."""
 
 
 def read_context(path: Path) -> dict[str, Any]:
-    """The same of a trace directory. Raises as ``EvalContext.from_trajectory_dir`` does."""
+    """The arguments of an ``EvalContext`` for a trace directory.
+
+    Raises as ``EvalContext.from_trajectory_dir`` does.
+    """
     trace = open_trace(path)
     trajectory = trace.trajectory()
+    found = {name: read(trajectory) for name, read in READERS.items()}
+    found |= {"steps": found.pop("_steps"), "trajectory": trajectory}
     inferred = termination_reason(trajectory, done_tool=trace.done_tool)
-    found = context_of(trajectory, trace.run.get("termination_reason") or inferred)
+    found["metadata"]["termination_reason"] = trace.run.get("termination_reason") or inferred
     if found["stop_reason"] is None:
         found["stop_reason"] = found["metadata"]["termination_reason"]
     artifacts = read_json(path / ARTIFACTS)

@@ -1,10 +1,12 @@
 """The one place that imports pyarrow. Knows nothing of trajectories.
 
-``pq.read_table`` and ``pyarrow.dataset`` are not used in this package: they import pandas where it
-is installed, which costs a third of a second.
+``pq.read_table`` is not used in this package, and ``pyarrow.dataset`` is loaded only by those who
+filter or ask by SQL: both import pandas where it is installed, which costs a third of a second.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from looplet.errors import MissingExtra
 
@@ -12,7 +14,15 @@ try:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+    from pyarrow import fs
 except ImportError as error:  # pragma: no cover - the extra is installed where tests run
     raise MissingExtra("pyarrow", needed_for="A trajectory store", extra="evals") from error
 
-__all__ = ["pa", "pc", "pq"]
+__all__ = ["fs", "load_dataset", "pa", "pc", "pq"]
+
+
+def load_dataset() -> Any:
+    """The module ``pyarrow.dataset``."""
+    import pyarrow.dataset
+
+    return pyarrow.dataset

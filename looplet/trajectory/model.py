@@ -155,6 +155,11 @@ class Trajectory:
         return (self.ended_at - self.started_at).total_seconds() * 1000
 
     @property
+    def n_steps(self) -> int:
+        """How many steps there are."""
+        return len(self.steps)
+
+    @property
     def n_tool_errors(self) -> int:
         """Steps whose result is an error."""
         return sum(step.tool_result.error is not None for step in self.steps)

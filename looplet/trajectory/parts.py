@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,12 +24,17 @@ from typing import Any, Self
 from looplet.core.records import new_id
 from looplet.errors import StoreDamaged, StoreError
 from looplet.trajectory.arrow import pa, pq
+from looplet.trajectory.damage import reading
 from looplet.trajectory.schema import check_version, schema_of
 from looplet.trajectory.tables import Row, table_of, weight
 
 SUFFIX = ".parquet"
 ROW_GROUP_BYTES = 16 * 2**20
 """About how much unpacked text one row group holds, in bytes."""
+FEW_COLUMNS = 8
+"""Threads cost more than they save where so few columns are read."""
+OPEN_FILES = 64
+"""How many parts stay open for runs that are read later."""
 _NAME = re.compile(r"(\d{16,})-([0-9a-f]{12})-([0-9a-f]{32})\.parquet")
 _TAIL_BYTES = 8
 """The footer's length, in four bytes, and the format's magic word."""
@@ -123,49 +130,102 @@ class PartWriter:
 
 
 class Part:
-    """One part file, opened for reading.
+    """One part file, opened for reading; opened again if it was closed meanwhile.
 
     Raises ``StoreDamaged`` if its bytes are not what was written, ``UnknownSchema`` if another
-    looplet wrote it; both name the file.
+    looplet wrote it; both name the file. Threads may share it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.Lock()
+        self._file: Any = None
+        self._footer: Any = None
+        self._names: set[str] | None = None
         with reading(path):
             _check_footer(path)
-            self._file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
-        check_version(self._file.schema_arrow.metadata, where=str(path))
+            file = self._open()
+        check_version(file.schema_arrow.metadata, where=str(path))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back until something is read again."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     @property
     def rows(self) -> int:
         """How many rows it holds, from the footer."""
-        return int(self._file.metadata.num_rows)
+        return int(self._footer.num_rows)
 
-    def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Its row groups in order, with the named columns, or with all.
+    @property
+    def groups(self) -> int:
+        """How many row groups it has."""
+        return int(self._footer.num_row_groups)
+
+    def group_rows(self, index: int) -> int:
+        """How many rows a row group holds."""
+        return int(self._footer.row_group(index).num_rows)
+
+    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """A row group with the named columns, or with all; every page of them is checked.
 
         A column inside a list is named as ``steps.tool``.
         """
-        leaves = None if columns is None else self._leaves(columns)
-        for index in range(self._file.num_row_groups):
-            with reading(self.path):
-                table = self._file.read_row_group(index, columns=leaves)
-                table.validate(full=True)
-            yield table
+        with self._lock, reading(self.path):
+            file = self._file or self._open()
+            leaves = None if columns is None else self._leaves(columns)
+            threads = leaves is None or len(leaves) > FEW_COLUMNS
+            table: pa.Table = file.read_row_group(index, columns=leaves, use_threads=threads)
+            table.validate(full=True)
+        return table
+
+    def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Its row groups in order, with the named columns, or with all."""
+        return (self.read(index, columns) for index in range(self.groups))
+
+    def _open(self) -> Any:
+        self._file = pq.ParquetFile(
+            self.path,
+            metadata=self._footer,
+            page_checksum_verification=True,
+            pre_buffer=False,
+        )
+        self._footer = self._file.metadata
+        return self._file
 
     def _leaves(self, columns: Sequence[str]) -> list[str]:
-        known = {_plain_name(leaf.path) for leaf in _leaves_of(self._file.schema)}
-        known |= set(self._file.schema_arrow.names)
+        if self._names is None:
+            self._names = {_plain_name(leaf.path) for leaf in _leaves_of(self._file.schema)}
+            self._names |= set(self._file.schema_arrow.names)
         for column in columns:
-            if column not in known:
+            if column not in self._names:
                 raise StoreError(f"{self.path} has no column {column!r}")
         return [column.replace(".", ".list.element.", 1) for column in columns]
+
+
+class OpenParts:
+    """Parts whose files stay open for what is read of them later; the oldest is closed first."""
+
+    def __init__(self, limit: int = OPEN_FILES) -> None:
+        self._limit = limit
+        self._parts: deque[weakref.ref[Part]] = deque()
+
+    def add(self, part: Part) -> Part:
+        """Keep a part open, and close the oldest if there are too many."""
+        self._parts.append(weakref.ref(part))
+        if len(self._parts) > self._limit:
+            oldest = self._parts.popleft()()
+            if oldest is not None:
+                oldest.close()
+        return part
 
 
 def _leaves_of(schema: Any) -> list[Any]:
@@ -176,22 +236,6 @@ def _plain_name(path: str) -> str:
     """A leaf's path as callers name it: ``steps.list.element.tool`` is ``steps.tool``."""
     head, *inner = path.split(".list.element")
     return head + (inner[0] if inner else "")
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong inside into ``StoreDamaged`` that names the file."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} went away while the dataset was read; read it again") from error
-    except (pa.ArrowException, LookupError, ValueError, TypeError, OSError) as error:
-        if isinstance(error, StoreError) or getattr(error, "errno", None):
-            raise
-        raise StoreDamaged(
-            f"{path} is damaged and was left as it is: {error}. "
-            "Restore the file from a copy, or move it out of the dataset to go on without its rows."
-        ) from error
 
 
 def _checked_table(rows: Sequence[Row], dataset: str) -> pa.Table:

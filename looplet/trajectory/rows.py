@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import Any, Protocol
 
 from looplet.core.codec import JSON
 from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, Usage, summarize_args
@@ -13,7 +13,15 @@ from looplet.trajectory.model import StepRecord, Trajectory
 from looplet.trajectory.text import is_plain
 
 Row = dict[str, Any]
-_KEPT = (
+
+
+class Cells(Protocol):
+    """What a row is read by: its columns, by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+KEPT = (
     "trajectory_id",
     "run_id",
     "task_id",
@@ -40,7 +48,7 @@ _KEPT = (
     "looplet_version",
 )
 """Columns that are fields of the trajectory."""
-_DERIVED = (
+DERIVED = (
     "duration_ms",
     "completed",
     "n_tool_errors",
@@ -61,7 +69,7 @@ def to_row(trajectory: Trajectory) -> Row:
             raise ValueError(f"{name} has no time zone: {time}; use datetime.now(timezone.utc)")
     messages, calls = talk.to_rows(trajectory.llm_calls)
     return {
-        **{name: getattr(trajectory, name) for name in _KEPT + _DERIVED},
+        **{name: getattr(trajectory, name) for name in KEPT + DERIVED},
         "artifacts": trajectory.artifacts or None,
         "metadata": trajectory.metadata or None,
         "n_steps": len(trajectory.steps),
@@ -72,16 +80,16 @@ def to_row(trajectory: Trajectory) -> Row:
     }
 
 
-def from_row(row: Mapping[str, Any]) -> Trajectory:
+def from_row(row: Cells) -> Trajectory:
     """The trajectory that ``to_row`` was given.
 
     Raises ``LookupError`` or ``ValueError`` if the row refers to what is not in it.
     """
     return Trajectory(
-        **{name: row[name] for name in _KEPT},
+        **{name: row[name] for name in KEPT},
         artifacts=row["artifacts"] or {},
         metadata=row["metadata"] or {},
-        steps=[_step(step) for step in row["steps"]],
+        steps=[step_of(step) for step in row["steps"]],
         llm_calls=talk.from_rows(row["messages"], row["calls"]),
     )
 
@@ -115,7 +123,8 @@ def _step_row(index: int, step: StepRecord) -> Row:
     }
 
 
-def _step(row: Row) -> StepRecord:
+def step_of(row: Cells) -> StepRecord:
+    """The step that a row of ``steps`` holds."""
     extra = row["extra"] or {}
     call = ToolCall(
         row["tool"],
@@ -140,14 +149,14 @@ def _step(row: Row) -> StepRecord:
     return record
 
 
-def _result(row: Row, call: ToolCall, extra: Mapping[str, JSON]) -> ToolResult:
+def _result(row: Cells, call: ToolCall, extra: Mapping[str, JSON]) -> ToolResult:
     args_summary = extra.get("args_summary")
     return ToolResult(
         extra.get("result_tool", call.tool),
         summarize_args(call.args) if args_summary is None else args_summary,
         row["result"],
         error=row["error"],
-        error_detail=_detail(row),
+        error_detail=detail_of(row),
         duration_ms=row["result_duration_ms"],
         result_key=row["result_key"],
         call_id=extra.get("result_call_id", call.call_id),
@@ -185,7 +194,8 @@ def _detail_row(detail: ToolError | None) -> dict[str, JSON] | None:
     }
 
 
-def _detail(row: Row) -> ToolError | None:
+def detail_of(row: Cells) -> ToolError | None:
+    """The details of a step's error, where they are known."""
     if row["error_detail"] is None:
         return None
     return ToolError(ErrorKind(row["error_kind"]), **row["error_detail"])

@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Any
 from looplet.errors import MissingExtra, StoreError
 from looplet.trajectory import rows as trajectory_rows
 from looplet.trajectory import tables, views
-from looplet.trajectory.arrow import pa
+from looplet.trajectory.arrow import pa, pc
+from looplet.trajectory.columns import Kept, RowGroup
+from looplet.trajectory.damage import reading
+from looplet.trajectory.filtering import Filter
 from looplet.trajectory.model import Trajectory
 from looplet.trajectory.parts import (
     ROW_GROUP_BYTES,
     Commit,
+    OpenParts,
     Part,
     PartWriter,
     list_parts,
-    reading,
 )
 from looplet.trajectory.schema import SCORE_COLUMNS, SCORES, TRAJECTORIES
+from looplet.trajectory.stored import stored_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +56,7 @@ class TrajectoryStore:
     ) -> None:
         self.path = Path(path)
         self._row_group_bytes = row_group_bytes
+        self._kept, self._open_parts = Kept(), OpenParts()
 
     def __repr__(self) -> str:
         return f"TrajectoryStore({str(self.path)!r})"
@@ -82,11 +87,25 @@ class TrajectoryStore:
         return True
 
     def __iter__(self) -> Iterator[Trajectory]:
-        """The trajectories in order of appending, one row group in memory at a time."""
-        for path, row in self._rows(TRAJECTORIES, None):
-            with reading(path):
-                trajectory = trajectory_rows.from_row(row)
-            yield trajectory
+        """The trajectories in order of appending, as ``scan`` gives them."""
+        return self.scan()
+
+    def scan(self, where: pc.Expression | None = None) -> Iterator[Trajectory]:
+        """The trajectories in order of appending, each field read when it is first asked for.
+
+        They are ``Trajectory`` objects, equal to those that were appended. A column is read for
+        one row group at once, and only if somebody looks at it; one row group at a time is held,
+        with what the caller keeps. A damaged file raises ``StoreDamaged`` where what is damaged is
+        read: at once if it is the footer.
+
+        ``where`` is an expression of ``pyarrow.compute`` over columns that are no lists, such as
+        ``(pc.field("model") == "m") & (pc.field("reward") < 1)``. Rows for which it is false or
+        null are left out; row groups in whose statistics nothing can match are not read. Raises
+        ``StoreError`` if it cannot be evaluated.
+        """
+        check = None if where is None else Filter(where, TRAJECTORIES)
+        self._check_exists()
+        return self._scan(check)
 
     def iter_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The trajectories' rows with the named columns only, JSON decoded; the rest is not read.
@@ -132,11 +151,23 @@ class TrajectoryStore:
                 writer.add(row)
             return writer.commit()
 
-    def _parts(self, dataset: str) -> Iterator[Part]:
+    def _scan(self, check: Filter | None) -> Iterator[Trajectory]:
+        for path in list_parts(self.path / TRAJECTORIES):
+            part = self._open_parts.add(Part(path))
+            indices = range(part.groups) if check is None else check.groups(part)
+            for index in indices:
+                group = RowGroup(part, index, self._kept)
+                for row in group if check is None else check.rows(part, index):
+                    yield stored_run(group, row)
+
+    def _check_exists(self) -> None:
         if not self.path.is_dir():
             raise StoreError(
                 f"there is no trajectory store at {self.path}; TrajectoryStore.append makes one"
             )
+
+    def _parts(self, dataset: str) -> Iterator[Part]:
+        self._check_exists()
         for path in list_parts(self.path / dataset):
             with Part(path) as part:
                 yield part

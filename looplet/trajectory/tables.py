@@ -23,7 +23,13 @@ from looplet.trajectory.schema import (
     Kind,
     schema_of,
 )
-from looplet.trajectory.text import escape_text, from_json_text, to_json_text, unescape_text
+from looplet.trajectory.text import (
+    SUBSTITUTE,
+    escape_text,
+    from_json_text,
+    to_json_text,
+    unescape_text,
+)
 
 Row = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -170,22 +176,28 @@ def _values(column: pa.ChunkedArray[Any], kind: Kind) -> list[Any]:
     return [value for chunk in column.chunks for value in _chunk_values(chunk, kind)]
 
 
-def _chunk_values(chunk: pa.Array[Any], kind: Kind) -> list[Any]:
+def plain_values(chunk: pa.Array[Any], kind: Kind) -> list[Any]:
+    """The values of a column; JSON stays text."""
     if kind is Kind.TIME:
         return [_time(value) for value in chunk.cast(pa.int64()).to_pylist()]
     values: list[Any] = chunk.to_pylist()
-    change = _UNPACKERS.get(kind)
-    if change is None:
+    if kind is Kind.TEXT and _has_escapes(chunk):
+        return [None if value is None else unescape_text(value) for value in values]
+    if kind is Kind.TEXTS and _has_escapes(pc.list_flatten(chunk)):
+        return [None if value is None else list(map(unescape_text, value)) for value in values]
+    return values
+
+
+def _has_escapes(chunk: pa.Array[Any]) -> bool:
+    return bool(pc.any(pc.match_substring(chunk, SUBSTITUTE)).as_py())
+
+
+def _chunk_values(chunk: pa.Array[Any], kind: Kind) -> list[Any]:
+    values = plain_values(chunk, kind)
+    if kind is not Kind.JSON:
         return values
-    return [None if value is None else change(value) for value in values]
+    return [None if value is None else from_json_text(value) for value in values]
 
 
 def _time(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
-
-
-_UNPACKERS: Mapping[Kind, Callable[[Any], Any]] = {
-    Kind.TEXT: unescape_text,
-    Kind.JSON: from_json_text,
-    Kind.TEXTS: lambda value: [unescape_text(item) for item in value],
-}

@@ -21,7 +21,7 @@ from looplet.trajectory.model import LLMCall
 from looplet.trajectory.text import to_json_text
 
 Row = dict[str, Any]
-_PLAIN = (
+PLAIN = (
     "index",
     "lane",
     "scope",
@@ -207,7 +207,7 @@ class _Messages:
 
 def _call_row(call: LLMCall, messages: _Messages, *, kept: int, added: list[int]) -> Row:
     response = call.response
-    row: Row = {name: getattr(call, name) for name in _PLAIN}
+    row: Row = {name: getattr(call, name) for name in PLAIN}
     row |= {
         "input_kept": kept,
         "input": added,
@@ -225,7 +225,7 @@ def _call_row(call: LLMCall, messages: _Messages, *, kept: int, added: list[int]
 
 
 def _call(row: Row, sent: Sequence[ChatMessage], messages: Sequence[Row]) -> LLMCall:
-    plain = {name: row[name] for name in _PLAIN if name != "lane"}
+    plain = {name: row[name] for name in PLAIN if name != "lane"}
     prompt, system_prompt = row["prompt"], row["system_prompt"]
     last = _last_text(sent) or ""
     return LLMCall(
