@@ -101,12 +101,12 @@ def digest(text: str) -> str:
 
 
 def fast_encoder(
-    *, default: Callable[[Any], JSON], canonical: bool = False
+    *, default: Callable[[Any], JSON], canonical: bool = False, compact: bool = False
 ) -> Callable[[Any], str]:
     """An encoder to JSON text that is made once and used often; ``default`` is json's own.
 
-    A canonical text is ASCII, without spaces and with its keys sorted, and NaN and infinities
-    raise ``ValueError``.
+    A canonical text is ASCII, without spaces and with its keys sorted; a compact one is without
+    spaces. In both NaN and infinities raise ``ValueError``.
 
     ``json.JSONEncoder`` makes a new C encoder for every value, which costs three times as much
     as encoding a small one. A value that contains itself raises ``RecursionError``.
@@ -117,13 +117,14 @@ def fast_encoder(
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     name = "encode_basestring_ascii" if canonical else "encode_basestring"
     text: Any = getattr(json.encoder, name, None)
-    comma, colon = (",", ":") if canonical else (", ", ": ")
+    strict = canonical or compact
+    comma, colon = (",", ":") if strict else (", ", ": ")
     if make is None or text is None:  # an interpreter without the C parts
         return json.JSONEncoder(
             default=default, ensure_ascii=canonical, sort_keys=canonical,
-            allow_nan=not canonical, separators=(comma, colon),
+            allow_nan=not strict, separators=(comma, colon),
         ).encode  # fmt: skip
-    encode = make(None, default, text, None, colon, comma, canonical, False, not canonical)  # noqa: FBT003 - the C function's own form
+    encode = make(None, default, text, None, colon, comma, canonical, False, not strict)  # noqa: FBT003 - the C function's own form
     return lambda value: "".join(encode(value, 0))
 
 

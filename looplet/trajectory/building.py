@@ -23,16 +23,16 @@ def build(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
     """An array of that type; ``None`` is null.
 
     Takes the types that the schema has: strings, int32, int64, float64, bool, timestamps in
-    microseconds, lists, and structs given as dicts. Raises ``TypeError`` on a value of another
+    microseconds, and lists. Raises ``TypeError`` on a value of another
     type, ``OverflowError`` on a number out of range.
 
     >>> build(["a", None], pa.string()).to_pylist()
     ['a', None]
     """
+    if values.count(None) == len(values):
+        return _nothing(len(values), kind)
     if pa.types.is_list(kind):
         return _lists(values, kind)
-    if pa.types.is_struct(kind):
-        return _structs(values, kind)
     if pa.types.is_string(kind):
         return _strings(values)
     if pa.types.is_boolean(kind):
@@ -43,8 +43,31 @@ def build(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
     return _numbers(values, kind)
 
 
+def _nothing(length: int, kind: Any) -> pa.Array[Any]:
+    nulls: pa.Array[Any] = pa.nulls(length, kind)
+    return nulls
+
+
+def list_array(lengths: Iterable[int], items: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:
+    """Lists of those lengths, whose items stand one after another in ``items``."""
+    offsets = _offsets(lengths)
+    return pa.Array.from_buffers(
+        kind, len(offsets) - 1, [None, _buffer(offsets)], null_count=0, children=[items]
+    )
+
+
+def struct_array(
+    children: Sequence[pa.Array[Any]], kind: pa.DataType, length: int
+) -> pa.Array[Any]:
+    """Structs, none of them null, of their fields' arrays."""
+    return pa.Array.from_buffers(kind, length, [None], null_count=0, children=list(children))
+
+
 def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
-    data = array(_CODES[kind], [0 if value is None else value for value in values])
+    if None in values:
+        data = array(_CODES[kind], [0 if value is None else value for value in values])
+    else:
+        data = array(_CODES[kind], values)
     return _array(kind, values, [_buffer(data)])
 
 
@@ -64,9 +87,14 @@ def _flags(values: Sequence[bool | None]) -> pa.Array[Any]:
 
 
 def _strings(values: Sequence[str | None]) -> pa.Array[Any]:
-    parts = [b"" if value is None else value.encode() for value in values]
-    offsets = _offsets(map(len, parts))
-    return _array(pa.string(), values, [_buffer(offsets), pa.py_buffer(b"".join(parts))])
+    texts = ["" if value is None else value for value in values] if None in values else values
+    joined = "".join(texts)  # type: ignore[arg-type] # no text is None here
+    if joined.isascii():
+        offsets, data = _offsets(map(len, texts)), joined.encode()  # type: ignore[arg-type]
+    else:
+        parts = [text.encode() for text in texts]  # type: ignore[union-attr]
+        offsets, data = _offsets(map(len, parts)), b"".join(parts)
+    return _array(pa.string(), values, [_buffer(offsets), pa.py_buffer(data)])
 
 
 def _lists(values: Sequence[Sequence[Any] | None], kind: Any) -> pa.Array[Any]:
@@ -75,20 +103,14 @@ def _lists(values: Sequence[Sequence[Any] | None], kind: Any) -> pa.Array[Any]:
     return _array(kind, values, [_buffer(offsets)], [build(items, kind.value_type)])
 
 
-def _structs(values: Sequence[Mapping[str, Any]], kind: Any) -> pa.Array[Any]:
-    children = [build([value[field.name] for value in values], field.type) for field in kind]
-    return _array(kind, values, [], children)
-
-
 def _array(
     kind: pa.DataType,
     values: Sequence[Any],
     buffers: list[Any],
     children: list[pa.Array[Any]] | None = None,
 ) -> pa.Array[Any]:
-    known = [value is not None for value in values]
-    nulls = len(known) - sum(known)
-    validity = _bits(known) if nulls else None
+    nulls = values.count(None)
+    validity = _bits([value is not None for value in values]) if nulls else None
     return pa.Array.from_buffers(
         kind, len(values), [validity, *buffers], null_count=nulls, children=children
     )

@@ -25,12 +25,15 @@ from looplet.core.records import new_id
 from looplet.errors import StoreDamaged, StoreError
 from looplet.trajectory.arrow import pa, pq
 from looplet.trajectory.damage import reading
-from looplet.trajectory.schema import check_version, schema_of
+from looplet.trajectory.schema import check_version, schema_of, various_columns
 from looplet.trajectory.tables import Row, table_of, weight
 
 SUFFIX = ".parquet"
 ROW_GROUP_BYTES = 16 * 2**20
 """About how much unpacked text one row group holds, in bytes."""
+ZSTD_LEVEL = 3
+PAGE_BYTES = 4 * 2**20
+"""Large pages are smaller together; a column is read whole anyway."""
 FEW_COLUMNS = 8
 """Threads cost more than they save where so few columns are read."""
 OPEN_FILES = 64
@@ -121,12 +124,39 @@ class PartWriter:
 
     def _open(self) -> Any:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return pq.ParquetWriter(
-            self._temporary,
-            schema_of(self._dataset),
-            compression="zstd",
-            write_page_checksum=True,
-        )
+        return open_writer(self._temporary, self._dataset)
+
+
+def open_writer(path: Path, dataset: str) -> Any:
+    """A Parquet writer with the encodings that were found to be small and quick."""
+    schema, various = schema_of(dataset), various_columns(dataset)
+    plain: Any = [path for path in _leaf_paths(schema) if path not in various]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        use_dictionary=plain,
+        write_statistics=plain,
+        data_page_size=PAGE_BYTES,
+        write_page_checksum=True,
+    )
+
+
+def _leaf_paths(schema: pa.Schema) -> list[str]:
+    """Every leaf as Parquet names it."""
+    paths = []
+    for field in schema:
+        kind: Any = field.type
+        if not pa.types.is_list(kind):
+            paths.append(field.name)
+        elif pa.types.is_struct(kind.value_type):
+            for leaf in kind.value_type:
+                end = ".list.element" if pa.types.is_list(leaf.type) else ""
+                paths.append(f"{field.name}.list.element.{leaf.name}{end}")
+        else:
+            paths.append(f"{field.name}.list.element")
+    return paths
 
 
 class Part:
@@ -241,15 +271,19 @@ def _plain_name(path: str) -> str:
 def _checked_table(rows: Sequence[Row], dataset: str) -> pa.Table:
     try:
         return table_of(rows, dataset)
-    except (pa.ArrowException, OverflowError) as error:
-        raise StoreError(f"{_culprit(rows, dataset)} does not fit the schema: {error}") from error
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        name = _culprit(rows, dataset)
+        if isinstance(error, pa.ArrowException | OverflowError):
+            raise StoreError(f"{name} does not fit the schema: {error}") from error
+        error.add_note(f"in {name}; nothing was appended")
+        raise
 
 
 def _culprit(rows: Sequence[Row], dataset: str) -> str:
     for row in rows:
         try:
             table_of([row], dataset)
-        except (pa.ArrowException, OverflowError):
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
             return f"the row of trajectory {row['trajectory_id']!r}"
     return f"a row group of {len(rows)} rows"
 

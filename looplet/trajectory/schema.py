@@ -61,6 +61,8 @@ class Column:
     name: str
     kind: Kind
     meaning: str = ""
+    various: bool = False
+    """Whether values hardly repeat, so that a dictionary of them and their extremes are no use."""
 
     def field(self) -> pa.Field[Any]:
         """The column as Arrow knows it; JSON columns say so in the field's metadata."""
@@ -69,7 +71,20 @@ class Column:
 
 
 def _columns(kind: Kind, **meanings: str) -> tuple[Column, ...]:
-    return tuple(Column(name=name, kind=kind, meaning=text) for name, text in meanings.items())
+    return tuple(
+        Column(name=name, kind=kind, meaning=text, various=name in _VARIOUS)
+        for name, text in meanings.items()
+    )
+
+
+_VARIOUS = frozenset(
+    {
+        *("expected", "final_output", "artifacts", "metadata", "digest", "source_uri"),
+        *("args", "result", "reasoning", "context_before", "extra", "error_detail"),
+        *("content", "tool_calls", "prompt", "key", "explanation", "metrics"),
+        *("timestamp", "duration_ms", "result_duration_ms", "latency_ms", "first_token_ms"),
+    }
+)
 
 
 TRAJECTORY_COLUMNS = (
@@ -167,7 +182,11 @@ MESSAGE_COLUMNS = (
         content="text as a JSON string, a reply's blocks, or a message's text and blocks",
         tool_calls="calls that the assistant asks for: id, name, input",
     ),
-    *_columns(Kind.TEXT, call_id="the call that a tool's message answers", digest="its hash"),
+    *_columns(
+        Kind.TEXT,
+        call_id="the call that a tool's message answers",
+        digest="first 32 hex digits of its hash",
+    ),
 )
 
 CALL_COLUMNS = (
@@ -251,6 +270,16 @@ TRAJECTORIES, SCORES = "trajectories", "scores"
 def schema_of(dataset: str) -> pa.Schema:
     """The Arrow schema of ``trajectories`` or ``scores``."""
     return _SCHEMAS[dataset]
+
+
+def various_columns(dataset: str) -> set[str]:
+    """Leaves of a dataset, as Parquet names them, whose values hardly repeat."""
+    own = {TRAJECTORIES: TRAJECTORY_COLUMNS, SCORES: SCORE_COLUMNS}[dataset]
+    found = {column.name for column in own if column.various}
+    if dataset == TRAJECTORIES:
+        for head, columns in NESTED.items():
+            found |= {f"{head}.list.element.{each.name}" for each in columns if each.various}
+    return found
 
 
 def check_version(metadata: Mapping[bytes, bytes] | None, *, where: str) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
+from operator import itemgetter
 from typing import Any
 
 from looplet.trajectory.arrow import pa, pc
-from looplet.trajectory.building import build
+from looplet.trajectory.building import build, list_array, struct_array
 from looplet.trajectory.schema import (
     NESTED,
     SCORE_COLUMNS,
@@ -24,6 +25,7 @@ from looplet.trajectory.schema import (
     schema_of,
 )
 from looplet.trajectory.text import (
+    READY,
     SUBSTITUTE,
     escape_text,
     from_json_text,
@@ -33,6 +35,7 @@ from looplet.trajectory.text import (
 
 Row = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LISTED = frozenset({Kind.TEXTS, Kind.INDICES})
 _FLAT: Mapping[str, tuple[Column, ...]] = {
     TRAJECTORIES: TRAJECTORY_COLUMNS,
     SCORES: SCORE_COLUMNS,
@@ -40,10 +43,10 @@ _FLAT: Mapping[str, tuple[Column, ...]] = {
 
 
 def pack(row: Mapping[str, Any], dataset: str) -> Row:
-    """A row of plain values as Arrow takes them: JSON encoded, text escaped.
+    """A row of plain values that later changes of its objects do not reach: JSON encoded.
 
-    Raises ``TypeError`` on a value of another type than its column's, ``ValueError`` on a time
-    without zone and on what JSON cannot hold; both name the column.
+    Raises ``ValueError`` on what JSON cannot hold, with the column's name. Other values are
+    looked at by ``table_of``.
     """
     packed = _pack(row, _FLAT[dataset])
     if dataset == TRAJECTORIES:
@@ -53,22 +56,30 @@ def pack(row: Mapping[str, Any], dataset: str) -> Row:
 
 
 def weight(packed: Mapping[str, Any]) -> int:
-    """About how many bytes a packed row takes: its texts, and a little for every number."""
-    total = 0
-    for value in packed.values():
-        if isinstance(value, str):
-            total += len(value)
-        elif isinstance(value, list):
-            total += sum(weight(item) if isinstance(item, dict) else 8 for item in value)
-        else:
-            total += 8
+    """About how many bytes a packed row takes: its JSON, and a little for everything else."""
+    total = _weight(packed)
+    for name in NESTED:
+        items = packed.get(name, ())
+        total += sum(map(_weight, items))
     return total
 
 
 def table_of(packed: Sequence[Row], dataset: str) -> pa.Table:
-    """Packed rows as one table. Raises ``OverflowError`` on a number out of range."""
+    """Packed rows as one table.
+
+    Raises ``TypeError`` on a value of another type than its column's and ``ValueError`` on a time
+    without zone, both with the column's name; ``OverflowError`` on a number out of range.
+    """
     schema = schema_of(dataset)
-    arrays = [build([row[field.name] for row in packed], field.type) for field in schema]
+    arrays = [_array(packed, column) for column in _FLAT[dataset]]
+    if dataset == TRAJECTORIES:
+        for name, columns in NESTED.items():
+            lists = [row[name] for row in packed]
+            items = [item for each in lists for item in each]
+            leaves = [_array(items, column) for column in columns]
+            kind: Any = schema.field(name).type
+            structs = struct_array(leaves, kind.value_type, len(items))
+            arrays.append(list_array(map(len, lists), structs, kind))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -89,14 +100,59 @@ def unpack(table: pa.Table) -> Iterator[Row]:
         yield dict(zip(names, cells, strict=True))
 
 
+_JSON_OF: Mapping[int, tuple[str, ...]] = {
+    id(columns): tuple(column.name for column in columns if column.kind is Kind.JSON)
+    for columns in (*_FLAT.values(), *NESTED.values())
+}
+_LISTS_OF: Mapping[int, tuple[str, ...]] = {
+    id(columns): tuple(column.name for column in columns if column.kind in _LISTED)
+    for columns in (*_FLAT.values(), *NESTED.values())
+}
+
+
 def _pack(row: Mapping[str, Any], columns: Sequence[Column]) -> Row:
-    packed = {}
-    for column in columns:
-        value = row[column.name]
+    packed = dict(row)
+    ready = packed.pop(READY, None) or {}
+    for name in _JSON_OF[id(columns)]:
+        value = packed[name]
         if value is not None:
-            value = _PACKERS[column.kind](value, column.name)
-        packed[column.name] = value
+            packed[name] = ready.get(name) or _json_text(value, name)
+    for name in _LISTS_OF[id(columns)]:
+        if isinstance(packed[name], list):
+            packed[name] = packed[name].copy()
     return packed
+
+
+def _json_text(value: object, name: str) -> str:
+    try:
+        return to_json_text(value)
+    except ValueError as error:
+        error.add_note(f"in the column {name}")
+        raise
+
+
+def _weight(packed: Mapping[str, Any]) -> int:
+    return sum([len(value) for value in packed.values() if type(value) is str]) + 8 * len(packed)
+
+
+def _array(rows: Sequence[Row], column: Column) -> pa.Array[Any]:
+    """One column; its values are looked at one by one only if any is of another type."""
+    values = list(map(itemgetter(column.name), rows))
+    kind = column.kind
+    kinds = set(map(type, values)) - _NOTHING
+    if not kinds <= _EXACT.get(kind, _NOTHING):
+        packer, name = _PACKERS[kind], column.name
+        values = [None if value is None else packer(value, name) for value in values]
+    elif kind is Kind.TEXT and kinds:
+        values = _storable(values)
+    return build(values, column.field().type)
+
+
+def _storable(values: list[Any]) -> list[Any]:
+    joined = "".join(values if None not in values else filter(None, values))
+    if joined.isascii() and SUBSTITUTE not in joined:
+        return values
+    return [None if value is None else escape_text(value) for value in values]
 
 
 def _pack_text(value: Any, name: str) -> str:
@@ -137,9 +193,19 @@ def _listed(value: Any, name: str) -> list[Any]:
     return list(value)
 
 
+_NOTHING: frozenset[type] = frozenset({type(None)})
+_EXACT: Mapping[Kind, frozenset[type]] = {
+    Kind.TEXT: frozenset({str}),
+    Kind.JSON: frozenset({str}),
+    Kind.INT32: frozenset({int}),
+    Kind.INT64: frozenset({int}),
+    Kind.FLOAT: frozenset({int, float}),
+    Kind.FLAG: frozenset({bool}),
+}
+"""Types whose values go into a column as they are."""
 _PACKERS: Mapping[Kind, Callable[[Any, str], Any]] = {
     Kind.TEXT: _pack_text,
-    Kind.JSON: lambda value, _: to_json_text(value),
+    Kind.JSON: lambda value, _: value,
     Kind.INT32: _pack_integer,
     Kind.INT64: _pack_integer,
     Kind.FLOAT: _pack_float,

@@ -11,6 +11,7 @@ with, and ``input`` lists the messages after those, as places in the trajectory'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
@@ -18,9 +19,11 @@ from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.parse import parse_reply
 from looplet.core.sofar import SoFar
 from looplet.trajectory.model import LLMCall
-from looplet.trajectory.text import to_json_text
+from looplet.trajectory.text import READY, to_json_text
 
 Row = dict[str, Any]
+DIGEST_CHARS = 32
+"""How much of a message's digest is kept: enough to tell all messages apart, in half the room."""
 PLAIN = (
     "index",
     "lane",
@@ -42,19 +45,21 @@ PLAIN = (
     "tools",
 )
 """Columns that are attributes of the call."""
+_plain_of = attrgetter(*PLAIN)
 
 
 def to_rows(calls: Sequence[LLMCall]) -> tuple[list[Row], list[Row]]:
     """The rows of ``messages`` and of ``calls``."""
     messages = _Messages()
     lanes: dict[str, tuple[Sequence[ChatMessage], list[int]]] = {}
+    tools: dict[int, str] = {}
     rows = []
     for call in calls:
         before = lanes.get(call.lane, ((), []))
         places, kept = messages.places(call.messages, *before)
         lanes[call.lane] = (call.messages, places)
-        rows.append(_call_row(call, messages, kept=kept, added=places[kept:]))
-    return messages.rows, rows
+        rows.append(_call_row(call, messages, tools, kept=kept, added=places[kept:]))
+    return messages.rows(), rows
 
 
 def from_rows(messages: Sequence[Row], rows: Iterable[Row]) -> list[LLMCall]:
@@ -150,10 +155,19 @@ class _Messages:
     """The messages of one trajectory, each once, in the order in which they first appear."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self._rows: list[Row] = []
+        self._said: list[ChatMessage | None] = []
+        """Beside each row a message that says it, with its digest computed if any has."""
         self._by_text: dict[tuple[str, str, str, str | None], int] = {}
         self._by_id: dict[int, int] = {}
         """Objects already placed; the trajectory keeps them alive, so no id is given twice."""
+
+    def rows(self) -> list[Row]:
+        """The rows of all messages placed."""
+        for row, message in zip(self._rows, self._said, strict=True):
+            if message is not None:
+                row["digest"] = message.digest[:DIGEST_CHARS]
+        return self._rows
 
     def places(
         self, sent: Sequence[ChatMessage], before: Sequence[ChatMessage], known: list[int]
@@ -181,33 +195,42 @@ class _Messages:
         message = reply_message(response) or _said_in(response)
         if message is not None:
             return self._place(message)
+        place = self._row("assistant", response, None, None, None)
         said = {"role": "assistant", "content": response}
-        return self._row(said, digest(canonical(said)))
+        self._rows[place]["digest"] = digest(canonical(said))[:DIGEST_CHARS]
+        return place
 
     def _place(self, message: ChatMessage) -> int:
         calls = [call.to_dict() for call in message.calls] or None
-        said = {"role": message.role, "tool_calls": calls, "call_id": message.call_id}
-        if not message.blocks:
-            return self._row({**said, "content": message.content}, message.digest)
-        blocks = [dict(block) for block in message.blocks]
-        usual = _said_in(blocks)
-        if usual is not None and usual.encoded == message.encoded:
-            return self._row({"role": message.role, "content": blocks}, message.digest)
-        content = {"text": message.content, "blocks": blocks}
-        return self._row({**said, "content": content}, message.digest)
+        content: JSON = message.content
+        if message.blocks:
+            blocks = [dict(block) for block in message.blocks]
+            usual = _said_in(blocks)
+            if usual is not None and usual.encoded == message.encoded:
+                return self._row(message.role, blocks, None, None, message)
+            content = {"text": content, "blocks": blocks}
+        return self._row(message.role, content, calls, message.call_id, message)
 
-    def _row(self, said: Row, name: str) -> int:
-        row = {"tool_calls": None, "call_id": None, **said}
-        key = (row["role"], *map(to_json_text, (row["content"], row["tool_calls"])), row["call_id"])
-        place = self._by_text.setdefault(key, len(self.rows))
-        if place == len(self.rows):
-            self.rows.append({**row, "digest": name})
+    def _row(
+        self, role: str, content: JSON, calls: JSON, call_id: str | None, said: ChatMessage | None
+    ) -> int:
+        text, calls_text = to_json_text(content), "" if calls is None else to_json_text(calls)
+        place = self._by_text.setdefault((role, text, calls_text, call_id), len(self._rows))
+        if place == len(self._rows):
+            ready = {"content": text, "tool_calls": calls_text}
+            row = {"role": role, "content": content, "tool_calls": calls, "call_id": call_id}
+            self._rows.append({**row, READY: ready, "digest": None})
+            self._said.append(said)
+        elif said is not None and "digest" in vars(said):
+            self._said[place] = said
         return place
 
 
-def _call_row(call: LLMCall, messages: _Messages, *, kept: int, added: list[int]) -> Row:
+def _call_row(
+    call: LLMCall, messages: _Messages, known: dict[int, str], *, kept: int, added: list[int]
+) -> Row:
     response = call.response
-    row: Row = {name: getattr(call, name) for name in PLAIN}
+    row: Row = dict(zip(PLAIN, _plain_of(call), strict=True))
     row |= {
         "input_kept": kept,
         "input": added,
@@ -220,8 +243,20 @@ def _call_row(call: LLMCall, messages: _Messages, *, kept: int, added: list[int]
         "latency_ms": call.duration_ms,
         "params": call.params or None,
         "metadata": call.metadata or None,
+        READY: {"tools": _tools_text(call, known)},
     }
     return row
+
+
+def _tools_text(call: LLMCall, known: dict[int, str]) -> str | None:
+    """The schemas as JSON; calls that share them share the text."""
+    tools = call.tools
+    if tools is None:
+        return None
+    text = known.get(id(tools))
+    if text is None:
+        text = known[id(tools)] = to_json_text(tools)
+    return text
 
 
 def _call(row: Row, sent: Sequence[ChatMessage], messages: Sequence[Row]) -> LLMCall:

@@ -17,8 +17,10 @@ import json
 import re
 from collections.abc import Callable
 
-from looplet.core.codec import JSON, TAG, from_jsonable, to_jsonable
+from looplet.core.codec import JSON, TAG, fast_encoder, from_jsonable, to_jsonable
 
+READY = "ready"
+"""Key under which a row of plain values has those that are JSON text already, by column."""
 SUBSTITUTE = "\x1a"
 _SUBSTITUTE_IN_JSON = r"\u001a"
 _UNSTORABLE = re.compile("[\x1a\ud800-\udfff]")
@@ -26,7 +28,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile("\x1a([0-9a-f]{4})")
 _TAGGED = f'"{TAG}"'
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _refuse(value: object) -> JSON:
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = fast_encoder(default=_refuse, compact=True)
 
 
 def escape_text(text: str) -> str:
@@ -52,11 +60,11 @@ def to_json_text(value: object) -> str:
     >>> to_json_text({"n": 2**70, "pair": (1, 2)})
     '{"n":1180591620717411303424,"pair":{"$looplet":"tuple","value":[1,2]}}'
     """
-    plain = to_jsonable(value)
-    text = _ENCODER.encode(plain)
+    plain = value if type(value) is str else to_jsonable(value)
+    text = _encode(plain)
     if _SUBSTITUTE_IN_JSON not in text and (text.isascii() or not _SURROGATE.search(text)):
         return text
-    return _ENCODER.encode(map_strings(plain, escape_text))
+    return _encode(map_strings(plain, escape_text))
 
 
 def from_json_text(text: str) -> JSON:

@@ -181,7 +181,7 @@ def test_message_digests_are_those_of_the_messages(store, make):
     row = pq.ParquetFile(commit.path).read().to_pylist()[0]
     sent = trajectory.llm_calls[-1].messages
     assert [message["digest"] for message in row["messages"]][: len(sent)] == [
-        message.digest for message in sent
+        message.digest[:32] for message in sent
     ]
 
 
