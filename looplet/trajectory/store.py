@@ -30,6 +30,7 @@ from looplet.trajectory.parts import (
     list_parts,
 )
 from looplet.trajectory.schema import SCORE_COLUMNS, SCORES, TRAJECTORIES
+from looplet.trajectory.sql import run_query
 from looplet.trajectory.stored import stored_run
 
 if TYPE_CHECKING:
@@ -124,13 +125,29 @@ class TrajectoryStore:
 
         Raises ``ValueError`` if there is no such view.
         """
-        dataset, columns = views.dataset_of(view), views.columns_of(view)
-        tables_ = [views.flatten(tables.table_of([], dataset), view)]
-        for part in self._parts(dataset):
-            for table in part.row_groups(columns):
+        schema = views.schema_of_view(view)
+        return pa.concat_tables([schema.empty_table(), *self._view_tables(view)])
+
+    def sql(
+        self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        """The answer to a SELECT in DuckDB's dialect over the views as tables.
+
+        Only the columns that the query asks for are read, with every check. ``parameters`` fill
+        ``?`` in order, or ``$name`` by name. Nothing can be written, and no other file be read.
+        Raises ``MissingExtra`` without DuckDB, ``StoreError`` on a query that is refused.
+        """
+        self._check_exists()
+        schemas = {view: views.schema_of_view(view) for view in views.VIEWS}
+        return run_query(query, parameters, schemas=schemas, read=self._view_tables)
+
+    def _view_tables(self, view: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        read = views.sources(view, columns)
+        for part in self._parts(views.dataset_of(view)):
+            for table in part.row_groups(read):
                 with reading(part.path):
-                    tables_.append(views.flatten(table, view))
-        return pa.concat_tables(tables_)
+                    flat = views.flatten(table, view, columns)
+                yield flat
 
     def to_pandas(self, view: str = TRAJECTORIES) -> pd.DataFrame:
         """The same as a data frame of Arrow types, so that integers stay integers beside nulls.

@@ -6,16 +6,16 @@ Text stays as it is stored, and JSON stays text: a table is for counting, groupi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from looplet.trajectory.arrow import pa, pc
 from looplet.trajectory.building import build
 from looplet.trajectory.schema import (
     NESTED,
-    SCORE_COLUMNS,
     SCORES,
     TRAJECTORIES,
-    TRAJECTORY_COLUMNS,
+    schema_of,
 )
 
 TRAJECTORY_VIEW = "trajectories"
@@ -35,25 +35,49 @@ def dataset_of(view: str) -> str:
     return SCORES if view == SCORES else TRAJECTORIES
 
 
-def columns_of(view: str) -> list[str]:
-    """The columns that a view reads from the files."""
-    if view == SCORES:
-        return [column.name for column in SCORE_COLUMNS]
-    if view == TRAJECTORY_VIEW:
-        return [column.name for column in TRAJECTORY_COLUMNS]
-    return [*_identity(view), view]
+@cache
+def schema_of_view(view: str) -> pa.Schema:
+    """The columns of a view and their types."""
+    return flatten(schema_of(dataset_of(view)).empty_table(), view).schema
 
 
-def flatten(table: pa.Table, view: str) -> pa.Table:
-    """One row group, as the view shows it."""
+def sources(view: str, columns: Sequence[str] | None = None) -> list[str]:
+    """What is read from the files for columns of a view, or for all."""
     if view not in NESTED:
-        return table.select(columns_of(view))
+        known = [field.name for field in schema_of(dataset_of(view))]
+        known = [name for name in known if name not in NESTED]
+        return known if columns is None else list(columns)
+    if columns is None:
+        return [*_identity(view), view]
+    own = [column.name for column in NESTED[view]]
+    leaves = [f"{view}.{own[0]}"]  # which row has how many items
+    for name in columns:
+        needed = _DERIVED.get((view, name), (name,)) if name not in own else (name,)
+        leaves += [f"{view}.{each}" for each in needed if each in own]
+    outer = [name for name in columns if name in _identity(view)]
+    return [*outer, *dict.fromkeys(leaves)]
+
+
+def flatten(table: pa.Table, view: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """What ``sources`` names of one row group, as the view shows it."""
+    if view not in NESTED:
+        return table.select(sources(view, columns))
     nested: Any = table.column(view).combine_chunks()
-    owners = pc.list_parent_indices(nested)
-    columns: dict[str, Any] = {name: table.column(name).take(owners) for name in _identity(view)}
     structs = nested.flatten()
-    fields = {column.name: pc.struct_field(structs, column.name) for column in NESTED[view]}
-    return pa.table({**columns, **fields, **_derived(view, fields)})
+    fields = {field.name: pc.struct_field(structs, field.name) for field in structs.type}
+    owners = pc.list_parent_indices(nested)
+    shown: dict[str, Any] = {}
+    for name in _shown(view) if columns is None else columns:
+        if name in _identity(view):
+            shown[name] = table.column(name).take(owners)
+        else:
+            shown[name] = fields[name] if name in fields else _derived(name, fields)
+    return pa.table(shown)
+
+
+def _shown(view: str) -> list[str]:
+    derived = [name for of, name in _DERIVED if of == view]
+    return [*_identity(view), *(column.name for column in NESTED[view]), *derived]
 
 
 def _identity(view: str) -> Sequence[str]:
@@ -61,13 +85,20 @@ def _identity(view: str) -> Sequence[str]:
     return [name for name in _IDENTITY if name not in own]
 
 
-def _derived(view: str, fields: Mapping[str, pa.Array[Any]]) -> dict[str, pa.Array[Any]]:
-    derived = {}
-    if "timestamp" in fields:
-        derived["started_at"] = _times(fields["timestamp"])
-    if view == "calls":
-        derived["n_messages"] = pc.add(fields["input_kept"], pc.list_value_length(fields["input"]))
-    return derived
+_DERIVED: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("steps", "started_at"): ("timestamp",),
+    ("calls", "started_at"): ("timestamp",),
+    ("calls", "n_messages"): ("input_kept", "input"),
+}
+"""Columns of views that follow from others: from which."""
+
+
+def _derived(name: str, fields: Mapping[str, pa.Array[Any]]) -> pa.Array[Any]:
+    if name == "started_at":
+        return _times(fields["timestamp"])
+    added: pa.Array[Any] = pc.list_value_length(fields["input"])
+    counts: pa.Array[Any] = pc.add(fields["input_kept"], added)
+    return counts
 
 
 def _times(seconds: pa.Array[Any]) -> pa.Array[Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
@@ -233,6 +235,22 @@ def trajectories() -> st.SearchStrategy[Trajectory]:
 @pytest.fixture(scope="session")
 def values() -> st.SearchStrategy[Any]:
     return VALUES
+
+
+def flip_byte(path: Path, group: int, column: str) -> None:
+    """Change the last byte of a column's pages in one row group of a part."""
+    footer = pq.ParquetFile(path).metadata.row_group(group)
+    chunks = (footer.column(place) for place in range(footer.num_columns))
+    chunk = next(each for each in chunks if each.path_in_schema == column)
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    raw = bytearray(path.read_bytes())
+    raw[begin + chunk.total_compressed_size - 1] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.fixture(scope="session")
+def flip() -> Callable[[Path, int, str], None]:
+    return flip_byte
 
 
 @pytest.fixture

@@ -48,6 +48,14 @@ print(sorted(new - set(sys.stdlib_module_names) - {"looplet"}), "asyncio" in new
                 "TrajectoryStore(tempfile.mkdtemp()).to_pandas()"
             ),
         ),
+        (
+            "duckdb",
+            "analysis",
+            (
+                "from looplet.trajectory import *; import tempfile;"
+                "TrajectoryStore(tempfile.mkdtemp()).sql('SELECT 1')"
+            ),
+        ),
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package, extra, use):

@@ -120,24 +120,10 @@ def test_what_one_run_changes_no_other_run_sees(tmp_path, make):
     assert second.steps[0].llm_call_indices == []
 
 
-def flip(path, group, column):
-    """Change the last byte of a column's pages."""
-    part = pq.ParquetFile(path).metadata.row_group(group)
-    chunk = next(
-        part.column(place)
-        for place in range(part.num_columns)
-        if part.column(place).path_in_schema == column
-    )
-    begin = chunk.dictionary_page_offset or chunk.data_page_offset
-    raw = bytearray(path.read_bytes())
-    raw[begin + chunk.total_compressed_size - 1] ^= 1
-    path.write_bytes(raw)
-
-
 ARGS, RESULT = "steps.list.element.args", "steps.list.element.result"
 
 
-def test_only_what_is_touched_is_read(tmp_path, make):
+def test_only_what_is_touched_is_read(tmp_path, make, flip):
     store = TrajectoryStore(tmp_path)
     path = store.append([make("a", steps=3), make("b", steps=2)]).path
     flip(path, 0, ARGS)  # from here on, whoever reads arguments hears of it
@@ -154,7 +140,7 @@ def test_only_what_is_touched_is_read(tmp_path, make):
         runs[1].steps[0].tool_call.args  # noqa: B018 - the access is the test
 
 
-def test_counts_are_read_from_columns_of_their_own(tmp_path, make):
+def test_counts_are_read_from_columns_of_their_own(tmp_path, make, flip):
     store = TrajectoryStore(tmp_path)
     path = store.append(make("a", steps=3)).path
     for column in ("steps.list.element.tool", "steps.list.element.index", ARGS, RESULT):
@@ -193,7 +179,7 @@ def test_where_agrees_with_python(trials, size, limit, make):
     ]
 
 
-def test_where_reads_no_row_group_whose_statistics_rule_it_out(tmp_path, make):
+def test_where_reads_no_row_group_whose_statistics_rule_it_out(tmp_path, make, flip):
     store = TrajectoryStore(tmp_path, row_group_bytes=1)
     path = store.append(make(str(n), trial=n) for n in range(4)).path
     assert pq.ParquetFile(path).num_row_groups == 4
@@ -203,7 +189,7 @@ def test_where_reads_no_row_group_whose_statistics_rule_it_out(tmp_path, make):
         list(store.scan(where=pc.field("trial") > 0))
 
 
-def test_where_reads_the_columns_that_it_names_and_no_others(tmp_path, make):
+def test_where_reads_the_columns_that_it_names_and_no_others(tmp_path, make, flip):
     store = TrajectoryStore(tmp_path)
     path = store.append([make("a", trial=1), make("b", trial=2)]).path
     flip(path, 0, "reward")
