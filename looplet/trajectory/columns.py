@@ -19,7 +19,7 @@ from looplet.trajectory.tables import plain_values
 from looplet.trajectory.text import from_json_text
 
 if TYPE_CHECKING:
-    from looplet.trajectory.parts import Part
+    from looplet.trajectory.parts import Part, Span
 
 KEPT_BYTES = 96 * 2**20
 """About how much of what was read is kept, in bytes; the newest row group is always kept."""
@@ -80,13 +80,13 @@ class RowGroup:
     written, or a value not what its column holds.
     """
 
-    __slots__ = ("__weakref__", "_bounds", "_columns", "_index", "_kept", "_part", "rows")
+    __slots__ = ("__weakref__", "_bounds", "_columns", "_kept", "_part", "_span", "rows")
 
-    def __init__(self, part: Part, index: int, kept: Kept) -> None:
-        self._part, self._index, self._kept = part, index, kept
+    def __init__(self, part: Part, span: Span, kept: Kept) -> None:
+        self._part, self._span, self._kept = part, span, kept
         self._columns: dict[str, list[Any]] = {}
         self._bounds: dict[str, list[int]] = {}
-        self.rows = part.group_rows(index)
+        self.rows = span.rows
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.rows))
@@ -127,7 +127,7 @@ class RowGroup:
         return damaged(self._part.path, error)
 
     def _read(self, name: str) -> list[Any]:
-        table = self._part.read(self._index, [name])
+        table = self._part.read(self._span, [name])
         column: Any = table.column(0).combine_chunks()
         head, _, leaf = name.partition(".")
         if leaf:

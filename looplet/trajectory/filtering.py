@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from looplet.errors import StoreError
-from looplet.trajectory.arrow import fs, load_dataset, pa, pc
+from looplet.trajectory.arrow import load_dataset, pa, pc
 from looplet.trajectory.damage import reading
 from looplet.trajectory.schema import schema_of
 
 if TYPE_CHECKING:
-    from looplet.trajectory.parts import Part
+    from looplet.trajectory.parts import Part, Span
 
 _NO_FIELD = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")
 
@@ -41,17 +41,21 @@ class Filter:
         self._columns = columns_in(expression, names)
         self._try()
 
-    def groups(self, part: Part) -> Iterable[int]:
-        """The row groups that may have a row which matches, by their statistics."""
+    def spans(self, part: Part) -> Iterable[Span]:
+        """The spans that may have a row which matches, by their statistics."""
         form = load_dataset().ParquetFileFormat()
+        folder = part.folder
         with reading(part.path):
-            fragment = form.make_fragment(str(part.path), filesystem=fs.LocalFileSystem())
-            return [group.id for group in fragment.subset(self._expression).row_groups]
+            try:
+                fragment = form.make_fragment(f"{folder.path}/{part.name}", folder.filesystem)
+                found = fragment.subset(self._expression).row_groups
+            except FileNotFoundError:  # it was just joined to others, where its rows are found
+                return part.spans
+        return part.spans_in(group.id for group in found)
 
-    def rows(self, part: Part, index: int) -> list[int]:
-        """The rows of a row group that match."""
-        table = part.read(index, self._columns)
-        matches = self._evaluate(table).to_pylist()
+    def rows(self, part: Part, span: Span) -> list[int]:
+        """The rows of a span that match."""
+        matches = self._evaluate(part.read(span, self._columns)).to_pylist()
         return [row for row, match in enumerate(matches) if match]
 
     def _try(self) -> None:

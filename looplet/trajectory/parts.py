@@ -1,181 +1,170 @@
-"""Part files: written whole under a name that tells their time, read with every check there is.
+"""Part files, read with every check there is. Knows Parquet; knows no trajectory.
 
-Knows Parquet and the file system; knows no trajectory. A part's name is
-``<microseconds>-<random>-<footer>.parquet``: Unix time of the commit, six random bytes, and the
-first half of the SHA-256 of the file's footer. Names in order are parts in order of appending.
-The footer holds the places and sizes of all pages and its hash is in the name; each page carries
-its own checksum.
+A part's name is ``<microseconds>-<random>-<footer>.parquet``: Unix time of the commit, six random
+bytes, and the first half of the SHA-256 of the file's footer. Names in order are parts in order of
+appending. The footer holds the places and sizes of all pages and its hash is in the name; each
+page carries its own checksum.
+
+A part made of others has ``-joined`` in its name, stands at the place of the first of them, and
+tells in its footer whose rows it holds. Where it is, the others do not count: they are about to
+be removed, or whoever would have removed them was killed. Who listed the others before finds
+their rows in it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import threading
-import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple, Self
 
-from looplet.core.records import new_id
 from looplet.errors import StoreDamaged, StoreError
 from looplet.trajectory.arrow import pa, pq
 from looplet.trajectory.damage import reading
-from looplet.trajectory.schema import check_version, schema_of, various_columns
-from looplet.trajectory.tables import Row, table_of, weight
+from looplet.trajectory.folders import SUFFIX, Folder
+from looplet.trajectory.schema import REPLACES_KEY, check_version
 
-SUFFIX = ".parquet"
-ROW_GROUP_BYTES = 16 * 2**20
-"""About how much unpacked text one row group holds, in bytes."""
-ZSTD_LEVEL = 3
-PAGE_BYTES = 4 * 2**20
-"""Large pages are smaller together; a column is read whole anyway."""
 FEW_COLUMNS = 8
 """Threads cost more than they save where so few columns are read."""
 OPEN_FILES = 64
 """How many parts stay open for runs that are read later."""
-_NAME = re.compile(r"(\d{16,})-([0-9a-f]{12})-([0-9a-f]{32})\.parquet")
+_JOINED = "-joined"
+_NAME = re.compile(rf"(\d{{16,}})-([0-9a-f]{{12}})-([0-9a-f]{{32}})({_JOINED})?\.parquet")
 _TAIL_BYTES = 8
 """The footer's length, in four bytes, and the format's magic word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    """What one call of ``append`` added; usable as a path.
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A part whose rows stand in another now: ``rows`` of them from ``first`` on."""
 
-    ``rows`` is how many rows, ``path`` the part file that holds them.
-    """
-
-    path: Path
+    name: str
+    first: int
     rows: int
+    at: int
+    """Unix time of the joining, in seconds."""
 
-    def __fspath__(self) -> str:
-        return str(self.path)
+
+def part_name(place: str, footer: str, *, joined: bool) -> str:
+    """The name of a part; ``place`` is its time and its random digits."""
+    return f"{place}-{footer}{_JOINED if joined else ''}{SUFFIX}"
 
 
-def list_parts(folder: Path) -> list[Path]:
-    """The part files of a dataset, in the order of appending; none if there is no such folder.
+def place_of(name: str) -> str | None:
+    """A part's place in the order of appending; ``None`` if the name is not one of ours."""
+    found = _NAME.fullmatch(name)
+    return f"{found[1]}-{found[2]}" if found else None
 
-    Files whose names begin with a dot or do not end in ``.parquet`` are being written, or are not
-    ours.
+
+def newest_stamp(folder: Folder) -> int:
+    """Time of the newest part, so that a clock that went back does not change the order."""
+    found = map(_NAME.fullmatch, folder.names())
+    return max((int(each[1]) for each in found if each), default=0)
+
+
+def replaced_text(replaced: Iterable[Replaced]) -> bytes:
+    """Replaced parts as a footer holds them."""
+    return json.dumps([astuple(each) for each in replaced], separators=(",", ":")).encode()
+
+
+def list_parts(folder: Folder) -> list[str]:
+    """Names of a dataset's parts in the order of appending; none if there is no such folder.
+
+    Names that begin with a dot or do not end in ``.parquet`` are being written, or are not ours.
     """
-    if not folder.is_dir():
+    return survey(folder)[0]
+
+
+def survey(folder: Folder) -> tuple[list[str], list[str]]:
+    """Names of the parts in order, and of those that are there and do not count any more."""
+    while True:
+        names = folder.names()
+        # What was joined and removed while the names were listed may be missing from the list,
+        # and what it was joined to as well; but not from a list that was begun after that.
+        if not _joined(folder.names()) <= _joined(names):
+            continue
+        try:
+            gone = {each.name for name in _joined(names) for each in replaced_by(folder, name)}
+        except FileNotFoundError:
+            continue  # joined anew
+        for name in folder.remembered.keys() - names:
+            folder.remembered.pop(name, None)
+        return sorted(names - gone), sorted(names & gone)
+
+
+def _joined(names: Iterable[str]) -> set[str]:
+    found = map(_NAME.fullmatch, names)
+    return {each[0] for each in found if each and each[4]}
+
+
+def replaced_by(folder: Folder, name: str) -> list[Replaced]:
+    """Whose rows a part holds. Raises ``FileNotFoundError`` if it is not there any more."""
+    if not _joined([name]):
         return []
-    parts = (path for path in folder.iterdir() if path.name.endswith(SUFFIX))
-    return sorted(path for path in parts if not path.name.startswith("."))
+    found: list[Replaced] | None = folder.remembered.get(name)
+    if found is None:
+        file = _open_checked(folder, name)
+        with reading(folder.address(name)):
+            text = file.schema_arrow.metadata[REPLACES_KEY]
+            found = folder.remembered[name] = [Replaced(*each) for each in json.loads(text)]
+    return found
 
 
-class PartWriter:
-    """One part file in the making; it becomes visible when ``commit`` renames it.
-
-    Rows are gathered and written a row group at a time. Used in a ``with``: leaving it without a
-    commit removes what was written.
-    """
-
-    def __init__(self, folder: Path, dataset: str, *, row_group_bytes: int) -> None:
-        self._folder, self._dataset = folder, dataset
-        self._row_group_bytes = row_group_bytes
-        self._temporary = folder / f".{new_id()}.tmp"
-        self._gathered: list[Row] = []
-        self._bytes = 0
-        self._rows = 0
-        self._writer: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._temporary.unlink(missing_ok=True)
-
-    def add(self, packed: Row) -> None:
-        """Add one packed row."""
-        self._gathered.append(packed)
-        self._rows += 1
-        self._bytes += weight(packed)
-        if self._bytes >= self._row_group_bytes:
-            self._flush()
-
-    def commit(self) -> Commit:
-        """Write what is left, flush it to the disk, and rename the file into its place."""
-        if self._gathered or self._writer is None:
-            self._flush()
-        self._writer.close()
-        self._writer = None
-        _sync(self._temporary)
-        stamp = max(time.time_ns() // 1000, _newest_stamp(self._folder) + 1)
-        footer = _footer_digest(self._temporary)
-        path = self._folder / f"{stamp:016d}-{new_id()}-{footer}{SUFFIX}"
-        self._temporary.rename(path)
-        _sync(self._folder)
-        return Commit(path=path, rows=self._rows)
-
-    def _flush(self) -> None:
-        table = _checked_table(self._gathered, self._dataset)
-        if self._writer is None:
-            self._writer = self._open()
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
-        self._gathered, self._bytes = [], 0
-
-    def _open(self) -> Any:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return open_writer(self._temporary, self._dataset)
+def _where_joined(folder: Folder, name: str) -> tuple[str, Replaced] | None:
+    for joined in _joined(folder.names()):
+        for each in replaced_by(folder, joined):
+            if each.name == name:
+                return joined, each
+    return None
 
 
-def open_writer(path: Path, dataset: str) -> Any:
-    """A Parquet writer with the encodings that were found to be small and quick."""
-    schema, various = schema_of(dataset), various_columns(dataset)
-    plain: Any = [path for path in _leaf_paths(schema) if path not in various]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=ZSTD_LEVEL,
-        use_dictionary=plain,
-        write_statistics=plain,
-        data_page_size=PAGE_BYTES,
-        write_page_checksum=True,
-    )
+def digest_of_footer(file: Any) -> str:
+    """The first half of the SHA-256 of a Parquet file's footer, in hex."""
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    file.seek(max(0, size - _TAIL_BYTES))
+    length = int.from_bytes(file.read(_TAIL_BYTES)[:4], "little")
+    file.seek(max(0, size - _TAIL_BYTES - length))
+    return hashlib.sha256(file.read()).hexdigest()[:32]
 
 
-def _leaf_paths(schema: pa.Schema) -> list[str]:
-    """Every leaf as Parquet names it."""
-    paths = []
-    for field in schema:
-        kind: Any = field.type
-        if not pa.types.is_list(kind):
-            paths.append(field.name)
-        elif pa.types.is_struct(kind.value_type):
-            for leaf in kind.value_type:
-                end = ".list.element" if pa.types.is_list(leaf.type) else ""
-                paths.append(f"{field.name}.list.element.{leaf.name}{end}")
-        else:
-            paths.append(f"{field.name}.list.element")
-    return paths
+class Span(NamedTuple):
+    """Rows of a part that are read together: ``rows`` of them from ``first`` on."""
+
+    first: int
+    rows: int
 
 
 class Part:
-    """One part file, opened for reading; opened again if it was closed meanwhile.
+    """One part, opened for reading; opened again if it was closed meanwhile.
 
-    Raises ``StoreDamaged`` if its bytes are not what was written, ``UnknownSchema`` if another
-    looplet wrote it; both name the file. Threads may share it.
+    Its rows are read in ``spans``, which are its row groups. If the part was joined to others, its
+    rows are read from there. Raises ``StoreDamaged`` if its bytes are not what was written,
+    ``UnknownSchema`` if another looplet wrote it; both name the file. Threads may share it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.folder, self.name = folder, name
         self._lock = threading.Lock()
+        self._offset = 0
+        self._moved_rows: int | None = None
         self._file: Any = None
         self._footer: Any = None
+        self._starts: list[int] = []
         self._names: set[str] | None = None
-        with reading(path):
-            _check_footer(path)
-            file = self._open()
-        check_version(file.schema_arrow.metadata, where=str(path))
+        with reading(self.path):
+            self._open()
+        end = self._offset + self.rows
+        self.spans = [
+            Span(max(start, self._offset) - self._offset, min(stop, end) - max(start, self._offset))
+            for start, stop in self._groups_between(self._offset, end)
+        ]
 
     def __enter__(self) -> Self:
         return self
@@ -187,25 +176,23 @@ class Part:
         """Give the file back until something is read again."""
         with self._lock:
             if self._file is not None:
-                self._file.close()
+                self._file.close(force=True)
                 self._file = None
 
     @property
-    def rows(self) -> int:
-        """How many rows it holds, from the footer."""
-        return int(self._footer.num_rows)
+    def path(self) -> Any:
+        """Where the file is that its rows are read from."""
+        return self.folder.address(self.name)
 
     @property
-    def groups(self) -> int:
-        """How many row groups it has."""
-        return int(self._footer.num_row_groups)
+    def rows(self) -> int:
+        """How many rows it holds."""
+        if self._moved_rows is not None:
+            return self._moved_rows
+        return int(self._footer.num_rows)
 
-    def group_rows(self, index: int) -> int:
-        """How many rows a row group holds."""
-        return int(self._footer.row_group(index).num_rows)
-
-    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """A row group with the named columns, or with all; every page of them is checked.
+    def read(self, span: Span, columns: Sequence[str] | None = None) -> pa.Table:
+        """A span's rows with the named columns, or with all; every page of them is checked.
 
         A column inside a list is named as ``steps.tool``.
         """
@@ -213,28 +200,76 @@ class Part:
             file = self._file or self._open()
             leaves = None if columns is None else self._leaves(columns)
             threads = leaves is None or len(leaves) > FEW_COLUMNS
-            table: pa.Table = file.read_row_group(index, columns=leaves, use_threads=threads)
-            table.validate(full=True)
-        return table
+            first = self._offset + span.first
+            tables = []
+            for start, stop in self._groups_between(first, first + span.rows):
+                index = self._starts.index(start)
+                table = file.read_row_group(index, columns=leaves, use_threads=threads)
+                table.validate(full=True)
+                if start < first or stop > first + span.rows:
+                    begin = max(first - start, 0)
+                    table = table.slice(begin, min(stop, first + span.rows) - start - begin)
+                tables.append(table)
+            return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
-    def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Its row groups in order, with the named columns, or with all."""
-        return (self.read(index, columns) for index in range(self.groups))
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Its spans in order, with the named columns, or with all."""
+        return (self.read(span, columns) for span in self.spans)
+
+    def spans_in(self, groups: Iterable[int]) -> list[Span]:
+        """The spans that have a row in one of the file's row groups of those numbers."""
+        kept = {self._starts[group] for group in groups}
+        return [
+            span for span in self.spans if any(start in kept for start, _ in self._groups_of(span))
+        ]
+
+    def _groups_of(self, span: Span) -> list[tuple[int, int]]:
+        first = self._offset + span.first
+        return self._groups_between(first, first + span.rows)
+
+    def _groups_between(self, first: int, end: int) -> list[tuple[int, int]]:
+        """First and last row of the file's row groups that have rows in a range."""
+        bounds = zip(self._starts, self._starts[1:], strict=False)
+        return [(start, stop) for start, stop in bounds if start < end and stop > first]
 
     def _open(self) -> Any:
-        self._file = pq.ParquetFile(
-            self.path,
-            metadata=self._footer,
-            page_checksum_verification=True,
-            pre_buffer=False,
-        )
-        self._footer = self._file.metadata
-        return self._file
+        while True:
+            try:
+                self._file = _open_checked(self.folder, self.name, self._footer)
+            except FileNotFoundError:
+                if not self._move():
+                    raise
+                continue
+            self._footer = self._file.metadata
+            counts = (
+                self._footer.row_group(each).num_rows for each in range(self._footer.num_row_groups)
+            )
+            self._starts = [0]
+            for count in counts:
+                self._starts.append(self._starts[-1] + count)
+            return self._file
+
+    def _move(self) -> bool:
+        """Read from the part that this one was joined to, if there is one."""
+        while True:
+            try:
+                found = _where_joined(self.folder, self.name)
+            except FileNotFoundError:
+                continue  # joined anew
+            if found is None:
+                return False
+            self.name, replaced = found
+            self._offset += replaced.first
+            if self._moved_rows is None:
+                self._moved_rows = replaced.rows
+            self._footer, self._names = None, None
+            return True
 
     def _leaves(self, columns: Sequence[str]) -> list[str]:
         if self._names is None:
-            self._names = {_plain_name(leaf.path) for leaf in _leaves_of(self._file.schema)}
-            self._names |= set(self._file.schema_arrow.names)
+            schema = self._file.schema
+            leaves = [schema.column(place).path for place in range(len(schema.names))]
+            self._names = {*map(_plain_name, leaves), *self._file.schema_arrow.names}
         for column in columns:
             if column not in self._names:
                 raise StoreError(f"{self.path} has no column {column!r}")
@@ -258,63 +293,25 @@ class OpenParts:
         return part
 
 
-def _leaves_of(schema: Any) -> list[Any]:
-    return [schema.column(place) for place in range(len(schema.names))]
+def _open_checked(folder: Folder, name: str, footer: Any = None) -> Any:
+    """A part as Parquet; its footer is checked, unless it was before and is given."""
+    file = folder.open(name)
+    path = folder.address(name)
+    with reading(path):
+        named = _NAME.fullmatch(name) if footer is None else None
+        if named and digest_of_footer(file) != named[3]:
+            raise StoreDamaged(
+                f"{path} is damaged and was left as it is: its footer is not the one that its name "
+                "tells. Restore the file from a copy, or move it out of the dataset."
+            )
+        opened = pq.ParquetFile(
+            file, metadata=footer, page_checksum_verification=True, pre_buffer=False
+        )
+        check_version(opened.schema_arrow.metadata, where=str(path))
+    return opened
 
 
 def _plain_name(path: str) -> str:
     """A leaf's path as callers name it: ``steps.list.element.tool`` is ``steps.tool``."""
     head, *inner = path.split(".list.element")
     return head + (inner[0] if inner else "")
-
-
-def _checked_table(rows: Sequence[Row], dataset: str) -> pa.Table:
-    try:
-        return table_of(rows, dataset)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        name = _culprit(rows, dataset)
-        if isinstance(error, pa.ArrowException | OverflowError):
-            raise StoreError(f"{name} does not fit the schema: {error}") from error
-        error.add_note(f"in {name}; nothing was appended")
-        raise
-
-
-def _culprit(rows: Sequence[Row], dataset: str) -> str:
-    for row in rows:
-        try:
-            table_of([row], dataset)
-        except (pa.ArrowException, OverflowError, TypeError, ValueError):
-            return f"the row of trajectory {row['trajectory_id']!r}"
-    return f"a row group of {len(rows)} rows"
-
-
-def _newest_stamp(folder: Path) -> int:
-    """Time of the newest part, so that a clock that went back does not change the order."""
-    names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
-    return max((int(found[1]) for found in names if found), default=0)
-
-
-def _check_footer(path: Path) -> None:
-    named = _NAME.fullmatch(path.name)
-    if named and _footer_digest(path) != named[3]:
-        raise StoreDamaged(
-            f"{path} is damaged and was left as it is: its footer is not the one that its name "
-            "tells. Restore the file from a copy, or move it out of the dataset."
-        )
-
-
-def _footer_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
-        length = int.from_bytes(file.read(_TAIL_BYTES)[:4], "little")
-        file.seek(max(0, size - _TAIL_BYTES - length))
-        return hashlib.sha256(file.read()).hexdigest()[:32]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -21,6 +21,8 @@ KNOWN_VERSIONS = (SCHEMA_VERSION,)
 VERSION_KEY = b"looplet.schema_version"
 DATASET_KEY = b"looplet.dataset"
 WRITER_KEY = b"looplet.version"
+REPLACES_KEY = b"looplet.replaces"
+"""The parts whose rows a part holds, as JSON: name, first row, rows, Unix time of the joining."""
 
 
 class Kind(Enum):

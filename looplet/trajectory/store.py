@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet.errors import MissingExtra, StoreError
 from looplet.trajectory import rows as trajectory_rows
 from looplet.trajectory import tables, views
-from looplet.trajectory.arrow import pa, pc
+from looplet.trajectory.arrow import fs, pa, pc
+from looplet.trajectory.checking import Check, StoreInfo, check_folders, folder_info
 from looplet.trajectory.columns import Kept, RowGroup
 from looplet.trajectory.damage import reading
 from looplet.trajectory.filtering import Filter
+from looplet.trajectory.folders import open_folder
+from looplet.trajectory.joining import PART_BYTES, Compaction, compact_folder
 from looplet.trajectory.model import Trajectory
-from looplet.trajectory.parts import (
-    ROW_GROUP_BYTES,
-    Commit,
-    OpenParts,
-    Part,
-    PartWriter,
-    list_parts,
-)
+from looplet.trajectory.parts import OpenParts, Part, list_parts
 from looplet.trajectory.schema import SCORE_COLUMNS, SCORES, TRAJECTORIES
 from looplet.trajectory.sql import run_query
 from looplet.trajectory.stored import stored_run
+from looplet.trajectory.writing import ROW_GROUP_BYTES, Commit, PartWriter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,14 +51,20 @@ class TrajectoryStore:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, row_group_bytes: int = ROW_GROUP_BYTES
+        self,
+        path: str | os.PathLike[str],
+        *,
+        row_group_bytes: int = ROW_GROUP_BYTES,
+        filesystem: fs.FileSystem | None = None,
     ) -> None:
-        self.path = Path(path)
+        self._folder = open_folder(path, filesystem)
+        self._folders = {name: self._folder.child(name) for name in (TRAJECTORIES, SCORES)}
+        self.path = Path(self._folder.path)
         self._row_group_bytes = row_group_bytes
         self._kept, self._open_parts = Kept(), OpenParts()
 
     def __repr__(self) -> str:
-        return f"TrajectoryStore({str(self.path)!r})"
+        return f"TrajectoryStore({self._folder.shown!r})"
 
     def append(self, trajectories: Trajectory | Iterable[Trajectory]) -> Commit:
         """Add one trajectory or many, as one part file that appears whole or not at all.
@@ -125,8 +129,7 @@ class TrajectoryStore:
 
         Raises ``ValueError`` if there is no such view.
         """
-        schema = views.schema_of_view(view)
-        return pa.concat_tables([schema.empty_table(), *self._view_tables(view)])
+        return pa.concat_tables([views.empty_table(view), *self._view_tables(view)])
 
     def sql(
         self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
@@ -138,13 +141,13 @@ class TrajectoryStore:
         Raises ``MissingExtra`` without DuckDB, ``StoreError`` on a query that is refused.
         """
         self._check_exists()
-        schemas = {view: views.schema_of_view(view) for view in views.VIEWS}
+        schemas = {view: views.empty_table(view).schema for view in views.VIEWS}
         return run_query(query, parameters, schemas=schemas, read=self._view_tables)
 
     def _view_tables(self, view: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         read = views.sources(view, columns)
         for part in self._parts(views.dataset_of(view)):
-            for table in part.row_groups(read):
+            for table in part.tables(read):
                 with reading(part.path):
                     flat = views.flatten(table, view, columns)
                 yield flat
@@ -161,39 +164,79 @@ class TrajectoryStore:
         frame: pd.DataFrame = self.to_arrow(view).to_pandas(types_mapper=pd.ArrowDtype)
         return frame
 
+    def compact(self, *, part_bytes: int = PART_BYTES) -> Compaction:
+        """Join small parts that follow each other into parts of about ``part_bytes``.
+
+        Readers and other writers may go on meanwhile: no row is missed or met twice, wherever the
+        process is killed. What a killed one left is removed. Raises ``StoreError`` if another
+        process is compacting, or in an object store; ``StoreDamaged`` on a part that is not what
+        was written, before anything is removed.
+        """
+        self._check_exists()
+        done = [
+            compact_folder(
+                self._folders[dataset],
+                dataset,
+                part_bytes=part_bytes,
+                row_group_bytes=self._row_group_bytes,
+            )
+            for dataset in (TRAJECTORIES, SCORES)
+        ]
+        return Compaction(*map(sum, zip(*map(astuple, done), strict=True)))
+
+    def check(self, *, on_part: Callable[[str, int], object] | None = None) -> Check:
+        """Read everything and verify it: every footer, page and value, every row's digest.
+
+        Nothing is raised for what is damaged; it is told in the result, by the part's name.
+        ``on_part`` is told each part before it is read, and how many there are in all.
+        """
+        self._check_exists()
+        return check_folders(self._folders, on_part=on_part)
+
+    def info(self) -> StoreInfo:
+        """How much there is, from names and footers."""
+        self._check_exists()
+        return StoreInfo(
+            path=self._folder.shown,
+            trajectories=folder_info(self._folders[TRAJECTORIES]),
+            scores=folder_info(self._folders[SCORES]),
+        )
+
     def _write(self, rows: Iterable[dict[str, Any]], dataset: str) -> Commit:
-        folder = self.path / dataset
+        folder = self._folders[dataset]
         with PartWriter(folder, dataset, row_group_bytes=self._row_group_bytes) as writer:
             for row in rows:
                 writer.add(row)
             return writer.commit()
 
     def _scan(self, check: Filter | None) -> Iterator[Trajectory]:
-        for path in list_parts(self.path / TRAJECTORIES):
-            part = self._open_parts.add(Part(path))
-            indices = range(part.groups) if check is None else check.groups(part)
-            for index in indices:
-                group = RowGroup(part, index, self._kept)
-                for row in group if check is None else check.rows(part, index):
+        folder = self._folders[TRAJECTORIES]
+        for name in list_parts(folder):
+            part = self._open_parts.add(Part(folder, name))
+            for span in part.spans if check is None else check.spans(part):
+                group = RowGroup(part, span, self._kept)
+                for row in group if check is None else check.rows(part, span):
                     yield stored_run(group, row)
 
     def _check_exists(self) -> None:
-        if not self.path.is_dir():
+        if not self._folder.exists():
             raise StoreError(
-                f"there is no trajectory store at {self.path}; TrajectoryStore.append makes one"
+                f"there is no trajectory store at {self._folder.shown}; "
+                "TrajectoryStore.append makes one"
             )
 
     def _parts(self, dataset: str) -> Iterator[Part]:
         self._check_exists()
-        for path in list_parts(self.path / dataset):
-            with Part(path) as part:
+        folder = self._folders[dataset]
+        for name in list_parts(folder):
+            with Part(folder, name) as part:
                 yield part
 
     def _rows(
         self, dataset: str, columns: Sequence[str] | None
-    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
         for part in self._parts(dataset):
-            for table in part.row_groups(columns):
+            for table in part.tables(columns):
                 with reading(part.path):
                     rows = list(tables.unpack(table))
                 for row in rows:

@@ -17,6 +17,7 @@ from looplet.trajectory.schema import (
     TRAJECTORIES,
     schema_of,
 )
+from looplet.trajectory.tables import table_of
 
 TRAJECTORY_VIEW = "trajectories"
 VIEWS = (TRAJECTORY_VIEW, *NESTED, SCORES)
@@ -36,9 +37,9 @@ def dataset_of(view: str) -> str:
 
 
 @cache
-def schema_of_view(view: str) -> pa.Schema:
-    """The columns of a view and their types."""
-    return flatten(schema_of(dataset_of(view)).empty_table(), view).schema
+def empty_table(view: str) -> pa.Table:
+    """A view of no rows, with all its columns."""
+    return flatten(table_of([], dataset_of(view)), view)
 
 
 def sources(view: str, columns: Sequence[str] | None = None) -> list[str]:

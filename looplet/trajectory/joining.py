@@ -1,0 +1,116 @@
+"""Small parts joined into large ones. Knows parts; knows no row.
+
+The joined part appears first, by one rename, and names the parts whose rows it holds; from then
+on they do not count. It is read back whole before they are removed. So whenever the process is
+killed, each row counts once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from looplet.errors import StoreDamaged
+from looplet.trajectory.folders import Folder
+from looplet.trajectory.parts import (
+    Part,
+    Replaced,
+    list_parts,
+    place_of,
+    replaced_by,
+    survey,
+)
+from looplet.trajectory.writing import PartWriter
+
+PART_BYTES = 256 * 2**20
+"""About how large a joined part becomes, in bytes. Parts of half that are left as they are."""
+REMEMBERED_S = 24 * 3600
+"""How long a part that was joined and removed is still found by who listed it, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What compacting did: how many parts there were and are, and their bytes."""
+
+    parts_before: int
+    parts_after: int
+    bytes_before: int
+    bytes_after: int
+
+
+def compact_folder(
+    folder: Folder, dataset: str, *, part_bytes: int, row_group_bytes: int
+) -> Compaction:
+    """Join a dataset's small parts. Raises as ``TrajectoryStore.compact`` does."""
+    if not folder.exists():
+        return Compaction(0, 0, 0, 0)
+    with folder.locked():
+        names, left = survey(folder)
+        folder.remove(left)
+        sizes = {name: folder.size(name) for name in names}
+        for some in list(_neighbours(names, sizes, part_bytes)):
+            _join(folder, dataset, some, row_group_bytes)
+        after = list_parts(folder)
+        return Compaction(len(names), len(after), sum(sizes.values()), sum(map(folder.size, after)))
+
+
+def _neighbours(
+    names: Iterable[str], sizes: dict[str, int], part_bytes: int
+) -> Iterator[list[str]]:
+    """Parts to be joined: small ones that stand one after another, up to a size together."""
+    some: list[str] = []
+    total = 0
+    for name in [*names, ""]:
+        size = sizes.get(name, part_bytes)
+        large = size > part_bytes // 2 or place_of(name) is None
+        if large or total + size > part_bytes:
+            if len(some) > 1:
+                yield some
+            some, total = [], 0
+        if not large:
+            some.append(name)
+            total += size
+
+
+def _join(folder: Folder, dataset: str, names: Sequence[str], row_group_bytes: int) -> None:
+    replaces = _replaced(folder, names)
+    with PartWriter(folder, dataset, row_group_bytes=row_group_bytes, replaces=replaces) as writer:
+        for name in names:
+            with Part(folder, name) as part:
+                for table in part.tables():
+                    writer.add_table(table)
+        place = place_of(names[0])
+        assert place is not None
+        commit = writer.commit_at(place)
+    expected = sum(each.rows for each in replaces if each.name in names)
+    _read_back(folder, commit.name, commit.rows, expected)
+    folder.remove(list(names))
+
+
+def _replaced(folder: Folder, names: Sequence[str]) -> list[Replaced]:
+    """What the joined part is to hold, and where; with what its parts were joined of lately."""
+    now, first = int(time.time()), 0
+    found = []
+    for name in names:
+        with Part(folder, name) as part:
+            rows = part.rows
+        found += [
+            replace(each, first=each.first + first)
+            for each in replaced_by(folder, name)
+            if each.at > now - REMEMBERED_S
+        ]
+        found.append(Replaced(name, first, rows, now))
+        first += rows
+    return found
+
+
+def _read_back(folder: Folder, name: str, written: int, expected: int) -> None:
+    """Raise ``StoreDamaged`` unless a part that was just written holds what it should."""
+    with Part(folder, name) as part:
+        rows = sum(table.num_rows for table in part.tables())
+        if not rows == written == expected:
+            raise StoreDamaged(
+                f"{part.path} holds {rows} rows and should hold {expected}; move it out of the "
+                "dataset. The parts that it was made of are still there."
+            )
