@@ -7,10 +7,32 @@ import sys
 from collections.abc import Sequence
 
 from looplet import __version__
-from looplet.cli import bundles, cassette, converting, diff, importing, record, replay, show
+from looplet.cli import (
+    bundles,
+    cassette,
+    converting,
+    diff,
+    importing,
+    record,
+    replay,
+    show,
+    store,
+)
 from looplet.cli.saying import PIPE_CLOSED, complain, complain_of, forget_output, plain_output
 from looplet.errors import LoopletError
 
+_COMMANDS = (
+    record,
+    replay,
+    diff,
+    show,
+    cassette,
+    importing,
+    store,
+    bundles,
+    converting,
+)
+"""In the order in which the help names them."""
 _HANDS_ON = frozenset({"record", "replay"})
 """Commands that hand on, to a script, what stands behind ``--``."""
 INTERRUPTED = 130
@@ -29,7 +51,7 @@ def run(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"looplet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for each in (record, replay, diff, show, cassette, importing, bundles, converting):
+    for each in _COMMANDS:
         each.add_to(commands)
     parser.set_defaults(unusable=1, arguments=rest)
     return _run(parser.parse_args(given))

@@ -177,10 +177,18 @@ def open_folder(place: str | os.PathLike[str], filesystem: Any = None) -> Folder
     try:
         found, path = fs.FileSystem.from_uri(text)
     except (ValueError, OSError) as error:
-        raise StoreError(f"{text!r} is no address that pyarrow can open: {error}") from error
+        said = str(error).replace(text, _without_secrets(text))
+        raise StoreError(
+            f"{_without_secrets(text)!r} is no address that pyarrow can open: {said}"
+        ) from None
     if isinstance(found, fs.LocalFileSystem):
         return LocalFolder(path)
-    return Folder(found, path.rstrip("/"), text.rstrip("/"))
+    return Folder(found, path.rstrip("/"), _without_secrets(text).rstrip("/"))
+
+
+def _without_secrets(uri: str) -> str:
+    """A URI without the keys that may stand before its host, and without its options."""
+    return re.sub(r"://[^/]*@", "://", uri.partition("?")[0])
 
 
 def _sync(path: Path) -> None:
