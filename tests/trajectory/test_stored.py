@@ -72,6 +72,66 @@ def test_equality_copies_and_pickles_are_those_of_the_live_object(data, trajecto
         assert dataclasses.asdict(found) == dataclasses.asdict(live)
 
 
+ODD = st.recursive(
+    st.sampled_from([float("nan"), float("inf"), -0.0, 2**64, -(2**200), 10**4_000, "\ud800", "\0"])
+    | st.text(st.characters(exclude_categories=()), max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.integers() | st.text(max_size=2) | st.none(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60)
+@given(value=ODD)
+def test_odd_values_come_back_as_they_were_wherever_they_stand(value, make):
+    live = make("a", metadata={"value": value}, reward=float("nan"))
+    live.steps[0].tool_call.args["value"] = value
+    live.steps[0].tool_result.data = value
+    live.steps[0].pretty = live.steps[0].to_step().pretty()
+    live.llm_calls[0].params = {"value": value}
+    live.final_output = live.expected = value
+    with tempfile.TemporaryDirectory() as folder:
+        found = stored(live, folder)
+        assert repr(found) == repr(live)
+        assert found.digest == live.digest
+
+
+def test_an_integer_of_more_digits_than_python_shows_comes_back(tmp_path, make):
+    live = make("a", metadata={"value": [10**5_000, {10**5_000: -(10**9_000)}]})
+    assert stored(live, tmp_path).metadata == live.metadata
+
+
+def test_a_result_of_ten_megabytes_comes_back(tmp_path, make):
+    live = make("a", steps=3)
+    live.steps[1].tool_result.data = {"text": "é\0\n" * 2_500_000}
+    live.llm_calls[1].response = "x" * 10_000_000
+    found = stored(live, tmp_path)
+    assert found.steps[1].tool_result.data == live.steps[1].tool_result.data
+    assert found == live
+
+
+def test_a_run_of_ten_thousand_steps_comes_back(tmp_path, make):
+    live = make("a", steps=10_000)
+    live.llm_calls = live.llm_calls[:300]
+    found = stored(live, tmp_path)
+    assert found.n_steps == len(found.steps) == 10_000
+    assert found.steps[9_999].tool_call.args == {"summary": "a"}
+    assert found == live
+
+
+def test_empty_runs_come_back(tmp_path):
+    live = [Trajectory(trajectory_id="", run_id="") for _ in range(3)]
+    store = TrajectoryStore(tmp_path)
+    store.append(live)
+    for run in store:
+        assert (run.steps, run.llm_calls, run.digest) == ([], [], live[0].digest)
+        assert (run.cached_tokens, run.input_tokens, run.duration_ms) == (None, 0, None)
+    assert list(store) == live
+
+
 def test_objects_are_of_the_live_classes(tmp_path, make):
     found = stored(make("a"), tmp_path)
     assert isinstance(found, Trajectory)
