@@ -267,6 +267,11 @@ NESTED: Mapping[str, tuple[Column, ...]] = {
 
 TRAJECTORIES, SCORES = "trajectories", "scores"
 """The two datasets, which are folders of a store."""
+FLAT: Mapping[str, tuple[Column, ...]] = {
+    TRAJECTORIES: TRAJECTORY_COLUMNS,
+    SCORES: SCORE_COLUMNS,
+}
+"""Each dataset's columns that are not such lists."""
 
 
 def schema_of(dataset: str) -> pa.Schema:
@@ -276,8 +281,7 @@ def schema_of(dataset: str) -> pa.Schema:
 
 def various_columns(dataset: str) -> set[str]:
     """Leaves of a dataset, as Parquet names them, whose values hardly repeat."""
-    own = {TRAJECTORIES: TRAJECTORY_COLUMNS, SCORES: SCORE_COLUMNS}[dataset]
-    found = {column.name for column in own if column.various}
+    found = {column.name for column in FLAT[dataset] if column.various}
     if dataset == TRAJECTORIES:
         for head, columns in NESTED.items():
             found |= {f"{head}.list.element.{each.name}" for each in columns if each.various}

@@ -206,7 +206,8 @@ class TrajectoryStore:
         folder = self._folders[dataset]
         with PartWriter(folder, dataset, row_group_bytes=self._row_group_bytes) as writer:
             for row in rows:
-                writer.add(row)
+                with _naming(row["trajectory_id"]):
+                    writer.add(row)
             return writer.commit()
 
     def _scan(self, check: Filter | None) -> Iterator[Trajectory]:
@@ -247,7 +248,7 @@ def _trajectory_row(value: object) -> dict[str, Any]:
     if not isinstance(value, Trajectory):
         raise TypeError(f"a store holds trajectories, not {type(value).__name__}: {value!r:.80}")
     with _naming(value.trajectory_id):
-        return tables.pack(trajectory_rows.to_row(value), TRAJECTORIES)
+        return trajectory_rows.to_row(value)
 
 
 @contextmanager
@@ -271,5 +272,4 @@ def _score_row(score: Mapping[str, Any]) -> dict[str, Any]:
     for name in _REQUIRED_OF_SCORES:
         if score.get(name) is None:
             raise ValueError(f"a score needs {name}: {dict(score)!r:.200}")
-    with _naming(score["trajectory_id"]):
-        return tables.pack({name: score.get(name) for name in _SCORE_NAMES}, SCORES)
+    return {name: score.get(name) for name in _SCORE_NAMES}

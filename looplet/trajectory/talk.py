@@ -19,7 +19,7 @@ from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.parse import parse_reply
 from looplet.core.sofar import SoFar
 from looplet.trajectory.model import LLMCall
-from looplet.trajectory.text import READY, to_json_text
+from looplet.trajectory.text import JsonText, to_json_text
 
 Row = dict[str, Any]
 DIGEST_CHARS = 32
@@ -52,7 +52,7 @@ def to_rows(calls: Sequence[LLMCall]) -> tuple[list[Row], list[Row]]:
     """The rows of ``messages`` and of ``calls``."""
     messages = _Messages()
     lanes: dict[str, tuple[Sequence[ChatMessage], list[int]]] = {}
-    tools: dict[int, str] = {}
+    tools: dict[int, JsonText] = {}
     rows = []
     for call in calls:
         before = lanes.get(call.lane, ((), []))
@@ -158,12 +158,12 @@ class _Messages:
         self._rows: list[Row] = []
         self._said: list[ChatMessage | None] = []
         """Beside each row a message that says it, with its digest computed if any has."""
-        self._by_text: dict[tuple[str, str, str, str | None], int] = {}
+        self._by_text: dict[tuple[str, str, str | None, str | None], int] = {}
         self._by_id: dict[int, int] = {}
         """Objects already placed; the trajectory keeps them alive, so no id is given twice."""
 
     def rows(self) -> list[Row]:
-        """The rows of all messages placed."""
+        """The rows of all messages placed; content and calls are JSON text."""
         for row, message in zip(self._rows, self._said, strict=True):
             if message is not None:
                 row["digest"] = message.digest[:DIGEST_CHARS]
@@ -214,12 +214,11 @@ class _Messages:
     def _row(
         self, role: str, content: JSON, calls: JSON, call_id: str | None, said: ChatMessage | None
     ) -> int:
-        text, calls_text = to_json_text(content), "" if calls is None else to_json_text(calls)
+        text, calls_text = JsonText(to_json_text(content)), calls and JsonText(to_json_text(calls))
         place = self._by_text.setdefault((role, text, calls_text, call_id), len(self._rows))
         if place == len(self._rows):
-            ready = {"content": text, "tool_calls": calls_text}
-            row = {"role": role, "content": content, "tool_calls": calls, "call_id": call_id}
-            self._rows.append({**row, READY: ready, "digest": None})
+            row = {"role": role, "content": text, "tool_calls": calls_text, "call_id": call_id}
+            self._rows.append({**row, "digest": None})
             self._said.append(said)
         elif said is not None and "digest" in vars(said):
             self._said[place] = said
@@ -227,7 +226,7 @@ class _Messages:
 
 
 def _call_row(
-    call: LLMCall, messages: _Messages, known: dict[int, str], *, kept: int, added: list[int]
+    call: LLMCall, messages: _Messages, known: dict[int, JsonText], *, kept: int, added: list[int]
 ) -> Row:
     response = call.response
     row: Row = dict(zip(PLAIN, _plain_of(call), strict=True))
@@ -243,19 +242,19 @@ def _call_row(
         "latency_ms": call.duration_ms,
         "params": call.params or None,
         "metadata": call.metadata or None,
-        READY: {"tools": _tools_text(call, known)},
+        "tools": _tools_text(call, known),
     }
     return row
 
 
-def _tools_text(call: LLMCall, known: dict[int, str]) -> str | None:
+def _tools_text(call: LLMCall, known: dict[int, JsonText]) -> JsonText | None:
     """The schemas as JSON; calls that share them share the text."""
     tools = call.tools
     if tools is None:
         return None
     text = known.get(id(tools))
     if text is None:
-        text = known[id(tools)] = to_json_text(tools)
+        text = known[id(tools)] = JsonText(to_json_text(tools))
     return text
 
 

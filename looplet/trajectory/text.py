@@ -19,8 +19,6 @@ from collections.abc import Callable
 
 from looplet.core.codec import JSON, TAG, fast_encoder, from_jsonable, to_jsonable
 
-READY = "ready"
-"""Key under which a row of plain values has those that are JSON text already, by column."""
 SUBSTITUTE = "\x1a"
 _SUBSTITUTE_IN_JSON = r"\u001a"
 _UNSTORABLE = re.compile("[\x1a\ud800-\udfff]")
@@ -35,6 +33,12 @@ def _refuse(value: object) -> JSON:
 
 
 _encode = fast_encoder(default=_refuse, compact=True)
+
+
+class JsonText(str):
+    """A value that is encoded as JSON already, so that nobody encodes it again."""
+
+    __slots__ = ()
 
 
 def escape_text(text: str) -> str:

@@ -11,13 +11,13 @@ from typing import Any
 
 from looplet.trajectory.arrow import pa, pc
 from looplet.trajectory.building import build
+from looplet.trajectory.gathering import table_of
 from looplet.trajectory.schema import (
     NESTED,
     SCORES,
     TRAJECTORIES,
     schema_of,
 )
-from looplet.trajectory.tables import table_of
 
 TRAJECTORY_VIEW = "trajectories"
 VIEWS = (TRAJECTORY_VIEW, *NESTED, SCORES)

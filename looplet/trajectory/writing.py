@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from looplet.core.records import new_id
-from looplet.errors import StoreError
 from looplet.trajectory.arrow import pa, pq
 from looplet.trajectory.folders import Folder
+from looplet.trajectory.gathering import Gathered
 from looplet.trajectory.parts import (
     Replaced,
     digest_of_footer,
@@ -24,7 +24,6 @@ from looplet.trajectory.parts import (
     replaced_text,
 )
 from looplet.trajectory.schema import REPLACES_KEY, schema_of, various_columns
-from looplet.trajectory.tables import Row, table_of, weight
 
 ROW_GROUP_BYTES = 16 * 2**20
 """About how much unpacked text one row group holds, in bytes."""
@@ -56,8 +55,9 @@ class Commit:
 class PartWriter:
     """One part file in the making; it becomes visible by ``commit``.
 
-    Rows are gathered and written a row group at a time. Used in a ``with``: leaving it without a
-    commit removes what was written. ``replaces`` are the parts whose rows it will hold.
+    Rows or tables, not both, are gathered and written a row group at a time. Used in a ``with``:
+    leaving it without a commit removes what was written. ``replaces`` are the parts whose rows it
+    will hold.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PartWriter:
         self._folder, self._dataset = folder, dataset
         self._row_group_bytes = row_group_bytes
         self._replaces = replaces
-        self._gathered: list[Row] = []
+        self._gathered = Gathered(dataset)
         self._tables: list[pa.Table] = []
         self._bytes = 0
         self._rows = 0
@@ -87,11 +87,10 @@ class PartWriter:
         if self._written is not None:
             self._folder.discard(self._written)
 
-    def add(self, packed: Row) -> None:
-        """Add one packed row."""
-        self._gathered.append(packed)
-        self._bytes += weight(packed)
-        if self._bytes >= self._row_group_bytes:
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add one row of plain values."""
+        self._gathered.add(row)
+        if self._gathered.bytes >= self._row_group_bytes:
             self._flush()
 
     def add_table(self, table: pa.Table) -> None:
@@ -108,7 +107,7 @@ class PartWriter:
 
     def commit_at(self, place: str) -> Commit:
         """The same at the place in order that another part had."""
-        if self._gathered or self._tables or self._writer is None:
+        if self._gathered.rows or self._tables or self._writer is None:
             self._flush()
         self._writer.close()
         written, self._writer = self._written, None
@@ -121,16 +120,16 @@ class PartWriter:
         return Commit(path=self._folder.address(name), rows=self._rows)
 
     def _flush(self) -> None:
-        tables = self._tables
-        if self._gathered or not tables:
-            tables = [*tables, _checked_table(self._gathered, self._dataset)]
-        table = pa.concat_tables(tables).combine_chunks()
+        if self._tables:
+            table = pa.concat_tables(self._tables).combine_chunks()
+        else:
+            table = self._gathered.table()
         if self._writer is None:
             self._written = self._folder.new_file()
             self._writer = _open_writer(self._written, self._dataset, self._replaces)
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._rows += table.num_rows
-        self._gathered, self._tables, self._bytes = [], [], 0
+        self._gathered, self._tables, self._bytes = Gathered(self._dataset), [], 0
 
 
 def _open_writer(path: Path, dataset: str, replaces: Sequence[Replaced]) -> Any:
@@ -166,23 +165,3 @@ def _leaf_paths(schema: pa.Schema) -> list[str]:
         else:
             paths.append(f"{field.name}.list.element")
     return paths
-
-
-def _checked_table(rows: Sequence[Row], dataset: str) -> pa.Table:
-    try:
-        return table_of(rows, dataset)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        name = _culprit(rows, dataset)
-        if isinstance(error, pa.ArrowException | OverflowError):
-            raise StoreError(f"{name} does not fit the schema: {error}") from error
-        error.add_note(f"in {name}; nothing was appended")
-        raise
-
-
-def _culprit(rows: Sequence[Row], dataset: str) -> str:
-    for row in rows:
-        try:
-            table_of([row], dataset)
-        except (pa.ArrowException, OverflowError, TypeError, ValueError):
-            return f"the row of trajectory {row['trajectory_id']!r}"
-    return f"a row group of {len(rows)} rows"

@@ -128,7 +128,7 @@ def test_empty_runs_come_back(tmp_path):
     store.append(live)
     for run in store:
         assert (run.steps, run.llm_calls, run.digest) == ([], [], live[0].digest)
-        assert (run.cached_tokens, run.input_tokens, run.duration_ms) == (None, 0, None)
+        assert (run.cached_tokens, run.input_tokens, run.duration_ms) == (None, None, None)
     assert list(store) == live
 
 
