@@ -34,6 +34,9 @@
     │   ├── SkillMissing         (KeyError)      there is no skill of that name
     │   ├── EntrypointMissing    (FileNotFoundError)  a bundle's entrypoint is not there
     │   └── NoAgent              (TypeError)     an entrypoint builds no agent
+    ├── ExporterError                            runs cannot be exported as was asked
+    │   ├── FolderTaken          (FileExistsError)  there is something in the folder already
+    │   └── UnknownTarget        (ValueError)    a format was named that there is not
     ├── CheckpointError          (ValueError)    a checkpoint cannot be used
     ├── RedactionError           (ValueError)    what redaction was given cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
@@ -192,6 +195,18 @@ class SourceMissing(ImporterError, FileNotFoundError):
 
 class UnknownFormat(ImporterError, ValueError):
     """A format to import was named that there is not."""
+
+
+class ExporterError(LoopletError):
+    """Runs cannot be exported as was asked; what a format cannot hold is told, not raised."""
+
+
+class FolderTaken(ExporterError, FileExistsError):
+    """There is something where the files of an export are to be."""
+
+
+class UnknownTarget(ExporterError, ValueError):
+    """A format to export was named that there is not."""
 
 
 class EvalError(LoopletError):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from looplet.cli.progress import Show, progress
 from looplet.core.records import escape_controls
 from looplet.errors import ImporterError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 ALL, SOME, NOTHING = 0, 1, 2
 """Exit codes: all was imported, some was not and was told, nothing could be."""
-EVERY = 1000
-"""After how many runs a plain line tells how far it is."""
 
 
 def add_to(commands: Any) -> None:
@@ -46,7 +44,7 @@ def import_runs(given: argparse.Namespace) -> int:
     from looplet.trajectory.store import TrajectoryStore
 
     counted: Counter[str] = Counter()
-    with _progress() as show:
+    with progress("reading") as show:
 
         def tell(problem: Problem) -> None:
             counted["problems"] += 1
@@ -64,10 +62,6 @@ def import_runs(given: argparse.Namespace) -> int:
         TrajectoryStore(given.store).append(_counting(chain([first], runs), counted, show))
     print(escape_controls(_summary(counted, given.store)))
     return SOME if counted["problems"] else ALL
-
-
-Show = Callable[[str | None, int | None], None]
-"""Shows a line for good, or how many runs there are by now."""
 
 
 def _counting(
@@ -89,45 +83,3 @@ def _summary(counted: Counter[str], store: Path) -> str:
 
 def _number(counted: Counter[str], name: str) -> str:
     return f"{counted[name]:,} {name if counted[name] != 1 else name[:-1]}"
-
-
-def _progress() -> AbstractContextManager[Show]:
-    """A line that counts, by rich on a terminal; elsewhere a line now and then."""
-    if sys.stderr.isatty():
-        try:
-            return _RichProgress()
-        except ImportError:
-            pass
-    return nullcontext(_show_plain)
-
-
-def _show_plain(line: str | None, runs: int | None) -> None:
-    if line is not None:
-        print(escape_controls(line), file=sys.stderr)
-    elif runs is not None and runs % EVERY == 0:
-        print(f"{runs:,} runs", file=sys.stderr)
-
-
-class _RichProgress:
-    """The count in a line that is drawn over, and what stays above it."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.status import Status
-
-        self._console = Console(stderr=True)
-        self._status = Status("reading", console=self._console)
-
-    def __enter__(self) -> Show:
-        self._status.start()
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
-
-    def _show(self, line: str | None, runs: int | None) -> None:
-        if line is not None:
-            text = escape_controls(line)
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        elif runs is not None:
-            self._status.update(f"{runs:,} runs")

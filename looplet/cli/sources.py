@@ -33,7 +33,7 @@ def read_source(text: str) -> Source:
     ``WHICH`` is the number of a cassette's run, from 0, or the beginning of an id in a store.
     Raises ``CassetteError`` or ``StoreError`` where there is no such run, and what reading raises.
     """
-    path, which = _divided(text)
+    path, which = divided(text)
     for looks_so, read in _KINDS:
         if looks_so(path):
             return read(path, which, text)
@@ -42,7 +42,7 @@ def read_source(text: str) -> Source:
     )
 
 
-def _divided(text: str) -> tuple[Path, str | None]:
+def divided(text: str) -> tuple[Path, str | None]:
     """Path and what follows ``#``; a path that has one in its name is a path."""
     path, mark, which = text.rpartition("#")
     if not mark or Path(text).exists():
@@ -50,7 +50,8 @@ def _divided(text: str) -> tuple[Path, str | None]:
     return Path(path), which
 
 
-def _is_store(path: Path) -> bool:
+def is_store(path: Path) -> bool:
+    """Whether there is a trajectory store at a path."""
     return path.is_dir() and any((path / each).is_dir() for each in ("trajectories", "scores"))
 
 
@@ -70,6 +71,14 @@ def _from_cassette(path: Path, which: str | None, name: str) -> Source:
 
 
 def _from_store(path: Path, which: str | None, name: str) -> Source:
+    return Source(name=name, trajectory=run_in_store(path, which))
+
+
+def run_in_store(path: Path, which: str | None) -> Trajectory:
+    """The run whose id begins so; ``None`` means the only one.
+
+    Raises ``StoreError`` if there is none, or several, and names some.
+    """
     from looplet.trajectory.store import TrajectoryStore
 
     store = TrajectoryStore(path)
@@ -77,7 +86,7 @@ def _from_store(path: Path, which: str | None, name: str) -> Source:
     place = _place(ids, which, path)
     for number, trajectory in enumerate(store):
         if number == place:
-            return Source(name=name, trajectory=trajectory)
+            return trajectory
     raise StoreError(f"{path} changed while it was read; try again")
 
 
@@ -112,7 +121,7 @@ def _from_trace(path: Path, which: str | None, name: str) -> Source:
 
 
 _KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path, str | None, str], Source]], ...] = (
-    (_is_store, _from_store),
+    (is_store, _from_store),
     (_is_trace, _from_trace),
     (_is_file, _from_cassette),
 )

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from looplet.__main__ import main
-from looplet.cli import importing
+from looplet.cli import progress
 from looplet.trajectory import TrajectoryStore
 
 RUN = {"task_id": 1, "trial": 0, "reward": 1.0, "info": {}, "traj": []}
@@ -82,7 +82,7 @@ def test_importing_twice_appends_twice(source, store):
 
 
 def test_a_line_now_and_then_tells_how_far_it_is(source, store, capsys, monkeypatch):
-    monkeypatch.setattr(importing, "EVERY", 2)
+    monkeypatch.setattr(progress, "EVERY", 2)
     assert main(["import", str(source), "--store", str(store)]) == 0
     assert capsys.readouterr().err == "2 runs\n"
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from looplet.core.records import escape_controls
 from looplet.trajectory.model import Trajectory
 
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = (
+    "looplet_traces",
+    "openai_messages",
+)
 """Modules of this package."""
 
 
