@@ -30,6 +30,9 @@ from looplet.trajectory.trace_format import (
 )
 from looplet.trajectory.trace_messages import put_messages
 
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a record may raise that is not what was written."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
@@ -184,5 +187,5 @@ def naming(place: Path, part: str = "") -> Iterator[None]:
         yield
     except TraceError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except _DAMAGE as error:
         raise TraceDamaged(f"{part}{place} cannot be read: {describe(error)}") from error

@@ -46,7 +46,9 @@ def conversation_of(run: Trajectory) -> Conversation:
         told = list(_from_steps(run, steps, calls))
     last = max((place for place, each in enumerate(told) if each.role == "assistant"), default=-1)
     losses = [NO_CALLS] if len(steps) < len(run.steps) else []
-    if told[last + 1 :] and not run.completed:  # the answer to a done-call says nothing new
+    ends_with_calls = last >= 0 and bool(told[last].calls) and bool(steps)
+    after = told[last + 1 :] or ends_with_calls or "messages_after_last_call" in run.metadata
+    if after and not run.completed:  # the answer to a done-call says nothing new
         losses.append(AFTERWARDS)
     tools = next((call.tools for call in reversed(calls) if call.tools), ())
     return Conversation(messages=told[: last + 1], tools=tools, losses=losses)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from looplet.core.codec import JSON, to_jsonable
+from looplet.core.codec import JSON, digest, to_jsonable
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.trajectory.exporters.conversation import conversation_of
 from looplet.trajectory.exporters.files import whole_file
@@ -25,6 +25,8 @@ _PARTS = frozenset({"text", "image_url", "input_audio", "file"})
 """Types of the parts that a user's message may have."""
 _IN_FIELDS = frozenset({"text", "tool_use", "tool_result"})
 """Types of the blocks whose content the other fields of a message have."""
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Characters that JSON takes as they are, and that some readers of lines take for an end."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -63,7 +65,7 @@ def line_of(run: Trajectory) -> tuple[bytes | None, list[str]]:
     if tools:
         record["tools"] = tools
     _check_names(conversation.messages, tools, losses)
-    text = json.dumps(record, ensure_ascii=False) + "\n"
+    text = json.dumps(record, ensure_ascii=False).translate(_LINE_ENDS) + "\n"
     try:
         return text.encode(), losses
     except UnicodeEncodeError:
@@ -77,7 +79,8 @@ def _messages(messages: Iterable[ChatMessage], losses: list[str]) -> list[dict[s
     out = []
     for message in messages:
         for call in message.calls:
-            ids[call.id] = call.id if len(call.id) <= LONGEST_ID else f"call-{len(ids)}"
+            fits = len(call.id) <= LONGEST_ID
+            ids[call.id] = call.id if fits else digest(call.id)[:LONGEST_ID]
         out.append(_message(message, ids, lost))
     if lost:
         losses.append(f"parts of messages are left out: {', '.join(sorted(lost))}")

@@ -46,6 +46,8 @@ class RunBuilder:
         self._replied = 0
         """How many messages there were with the last reply."""
         self._extras: dict[str, JSON] = {}
+        self._told = 0
+        """How many messages there were in all, those that were taken back too."""
 
     def hear(self, message: ChatMessage, *, extra: Mapping[str, JSON] | None = None) -> None:
         """Something that the model is told: by the system, the user, or a tool.
@@ -53,8 +55,18 @@ class RunBuilder:
         ``extra`` is what the source says of the message beside.
         """
         if extra:
-            self._extras[str(len(self.messages))] = dict(extra)
-        self.messages.append(message)
+            self._extras[str(self._told)] = dict(extra)
+        self._say(message)
+
+    def mark(self) -> Sequence[ChatMessage]:
+        """All that was said so far; what is said later is not in it."""
+        return self._so_far()
+
+    def rewind(self, mark: Sequence[ChatMessage]) -> None:
+        """Go back to what was said at a mark; calls and steps since then have happened."""
+        self.messages = list(mark)  # a new list, since calls hold on to the one that there was
+        places = [place for place, each in enumerate(mark, 1) if each.role == "assistant"]
+        self._replied = places[-1] if places else 0
 
     def reply(
         self,
@@ -74,7 +86,7 @@ class RunBuilder:
         """
         said = ChatMessage(role="assistant", content=text, calls=tuple(calls), blocks=tuple(blocks))
         call = self.add_call(said, sent, **known)
-        self.messages.append(said)
+        self._say(said)
         self._replied = len(self.messages)
         if steps:
             for asked in calls:
@@ -208,6 +220,10 @@ class RunBuilder:
             source_uri=source.uri,
             **fields,
         )
+
+    def _say(self, message: ChatMessage) -> None:
+        self.messages.append(message)
+        self._told += 1
 
     def _so_far(self) -> SoFar[ChatMessage]:
         return SoFar(self.messages, len(self.messages))

@@ -13,7 +13,7 @@ from looplet.trajectory.importers.problems import Malformed
 
 RAW = "_raw_arguments"
 """Under this key stands what is no object though it is a call's arguments."""
-_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text", "refusal"})
 _ROLES = {"developer": "system", "function": "tool", "ipython": "tool", "human": "user"}
 _KNOWN_ROLES = frozenset({"system", "user", "assistant", "tool"})
 
@@ -38,7 +38,8 @@ def content_of(content: Node) -> tuple[str, tuple[Block, ...]]:
         is_text = isinstance(item.value, str)
         part = Node({"type": "text", "text": item.value}, item.place) if is_text else item
         blocks.append(part_of(part))
-        kind, text = part.get("type").text(), part.get("text").value
+        kind = part.get("type").text()
+        text = part.get("refusal" if kind == "refusal" else "text").value
         if isinstance(text, str) and (kind is None or kind in _TEXT_TYPES):
             texts.append(text)
     plain = len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and len(texts) == 1
@@ -78,9 +79,9 @@ def calls_of(message: Node) -> list[CallRequest]:
 def call_of(call: Node) -> CallRequest:
     """One call: ``{"id", "function": {"name", "arguments"}}``, or with name and arguments beside.
 
-    A call that the provider gave no id has an empty one.
+    A ``custom`` call's input is a text. A call that the provider gave no id has an empty one.
     """
-    function = call.get("function")
+    function = call.first("custom", "function")
     if not isinstance(function.value, dict):
         function = call
     name = function.first("name", "function").text()

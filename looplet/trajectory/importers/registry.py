@@ -10,7 +10,18 @@ from importlib import import_module
 from looplet.trajectory.importers.sources import Source
 from looplet.trajectory.model import Trajectory
 
-_MODULES = ("tau_bench", "intercode", "swe_agent", "mini_swe_agent", "inspect_logs", "vcr")
+_MODULES = (
+    "looplet_traces",
+    "tau_bench",
+    "intercode",
+    "swe_agent",
+    "mini_swe_agent",
+    "inspect_logs",
+    "vcr",
+    "claude_code",
+    "anthropic_messages",
+    "openai_messages",
+)
 """Modules of this package. Formats that say more of themselves stand before those that say less."""
 
 

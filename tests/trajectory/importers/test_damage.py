@@ -9,15 +9,21 @@ import copy
 import gzip
 import io
 import json
+import tempfile
 import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from looplet.trajectory import TrajectoryStore
+from looplet.core.messages import ChatMessage
+from looplet.core.records import ToolCall, ToolResult, Usage
+from looplet.trajectory import LLMCall, StepRecord, Trajectory, TrajectoryStore
 from looplet.trajectory.importers import formats, import_trajectories
+from looplet.trajectory.trace_dir import TraceDir
 
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"n": 1}'}}
 TURNS = [
@@ -197,7 +203,74 @@ BASES = {
             }
         ]
     },
+    "anthropic-messages": {
+        "system": "s",
+        "tools": [{"name": "look", "input_schema": {}}],
+        "messages": [
+            TURNS[1],
+            {"role": "assistant", "content": REPLY["content"], "usage": USAGE, "model": "m"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c", "content": "seen", "is_error": True}
+                ],
+            },
+        ],
+    },
+    "openai-messages": {
+        "messages": [*TURNS, {"role": "assistant", "content": None, "refusal": "no"}],
+        "tools": [{"type": "function", "function": {"name": "look"}}],
+        "model": "m",
+        "reward": 1,
+        "tags": ["a"],
+        "trial": 1,
+        "task_id": "t",
+    },
 }
+RECORDED = Trajectory(
+    trajectory_id="t",
+    run_id="r",
+    task={"goal": "g"},
+    reward=0.5,
+    trial=1,
+    tags=["a"],
+    stop_reason="done",
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ended_at=datetime(2026, 1, 1, tzinfo=UTC),
+    steps=[
+        StepRecord(
+            step_num=1,
+            tool_call=ToolCall("look", {"n": 1}, "so", "c"),
+            tool_result=ToolResult("look", "n=1", {"seen": 1}, error="e", call_id="c"),
+            timestamp=1.5,
+            usage=Usage(1, 2, 3),
+            llm_call_indices=[0],
+        )
+    ],
+    llm_calls=[
+        LLMCall(
+            0, 1.0, 2.0, "generate_with_tools", "p", "s", [{"type": "text", "text": "t"}],
+            tools=[{"name": "look"}], model="m", params={"n": 1}, step_num=1,
+            messages=(ChatMessage(role="user", content="p"),) * 3,
+        )
+    ],
+)  # fmt: skip
+SESSION = [
+    {"type": "summary", "summary": "s", "leafUuid": "x"},
+    {"type": "user", "uuid": "a", "parentUuid": None, "sessionId": "s", "message": TURNS[1],
+     "timestamp": "2026-01-01T00:00:00Z", "cwd": "/"},
+    {"type": "assistant", "uuid": "b", "parentUuid": "a", "sessionId": "s", "requestId": "q",
+     "message": {"role": "assistant", "id": "m", "content": [
+         {"type": "tool_use", "id": "c", "name": "look", "input": {"n": 1}}],
+         "usage": USAGE, "model": "m"}},
+    {"type": "user", "uuid": "d", "parentUuid": "b", "sessionId": "s", "toolUseResult": {
+        "durationMs": 1}, "message": {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "c", "content": "seen", "is_error": False}]}},
+    {"type": "system", "uuid": "e", "parentUuid": "a", "sessionId": "s", "subtype": "x"},
+    {"type": "user", "uuid": "f", "parentUuid": "e", "sessionId": "s", "message": TURNS[1]},
+    {"type": "user", "uuid": "g", "parentUuid": None, "sessionId": "s", "isSidechain": True,
+     "message": TURNS[1], "agentId": "w"},
+]  # fmt: skip
 STRANGE = st.one_of(
     st.none(),
     st.booleans(),
@@ -216,14 +289,28 @@ STRANGE = st.one_of(
 )
 
 
+def as_lines(values):
+    return "".join(json.dumps(each) + "\n" for each in values)
+
+
+def written_trace(folder):
+    TraceDir(folder, run_id="r").complete(RECORDED, calls=RECORDED.llm_calls)
+    return folder
+
+
 def test_every_format_has_a_file_that_is_read_whole(tmp_path):
-    assert set(BASES) == set(formats())
-    for name, base in BASES.items():
+    sources = {name: json.dumps(base) for name, base in BASES.items()}
+    sources["claude-code"] = as_lines(SESSION)
+    assert {*sources, "looplet"} == set(formats())
+    for name in [*sources, "looplet"]:
         path = tmp_path / name
-        path.write_text(json.dumps(base))
+        if name == "looplet":
+            written_trace(path)
+        else:
+            path.write_text(sources[name])
         problems = []
         runs = list(import_trajectories(path, on_problem=problems.append))
-        assert [run.source_format for run in runs] == [name]
+        assert {run.source_format for run in runs} == {name}
         assert problems == []
 
 
@@ -285,6 +372,7 @@ def in_zip(base):
 FILES = {
     **{name: json.dumps(base).encode() for name, base in BASES.items()},
     "lines": b"\n".join(json.dumps(base).encode() for base in BASES["tau-bench"] * 3),
+    "session": as_lines(SESSION).encode(),
     "zip": in_zip(BASES["inspect"]),
     "yaml": yaml.safe_dump(BASES["vcr"]).encode(),
     "gzip": gzip.compress(json.dumps(BASES["tau-bench"]).encode()),
@@ -297,9 +385,10 @@ SLOW = settings(
 
 
 def see_that_it_is_told(folder, data, names):
-    """Import as each format, and store what comes of it."""
-    path = folder / "file"
-    path.write_bytes(data)
+    """Import bytes, or a folder, as each format, and store what comes of it."""
+    path = data if isinstance(data, Path) else folder / "file"
+    if isinstance(data, bytes):
+        path.write_bytes(data)
     for name in names:
         problems, store = [], folder / "store"
         runs = list(import_trajectories(path, format=name, on_problem=problems.append))
@@ -319,6 +408,29 @@ def test_any_change_of_a_value_is_imported_or_told(name, data, tmp_path):
     value = data.draw(changed(name))
     text = json.dumps(value).encode()
     see_that_it_is_told(tmp_path, text, ["auto", name])
+
+
+@given(data=st.data())
+@SLOW
+def test_any_change_of_a_session_is_imported_or_told(data, tmp_path):
+    lines = data.draw(changed(SESSION))
+    text = as_lines(lines if isinstance(lines, list) else [lines])
+    see_that_it_is_told(tmp_path, text.encode(), ["auto", "claude-code"])
+
+
+@given(data=st.data())
+@SLOW
+def test_any_change_of_a_trace_directory_is_imported_or_told(data, tmp_path):
+    with tempfile.TemporaryDirectory() as name:
+        folder = written_trace(Path(name, "trace"))
+        place = data.draw(st.sampled_from(sorted(each for each in folder.rglob("*.*"))))
+        kept = place.read_bytes()
+        if place.suffix == ".json" and data.draw(st.booleans()):
+            value = data.draw(changed([json.loads(kept)]))
+            place.write_text(json.dumps(value[0] if isinstance(value, list) and value else value))
+        else:
+            place.write_bytes(data.draw(damaged(kept)))
+        see_that_it_is_told(tmp_path, folder, ["auto", "looplet"])
 
 
 @pytest.mark.parametrize("api", APIS)
