@@ -21,6 +21,8 @@ from looplet.trajectory.model import Trajectory
 
 NAME, FILE = "openai-messages", "runs.jsonl"
 LONGEST_ID = 40
+MOST_NAMED = 5
+"""Tools that a loss names."""
 _PARTS = frozenset({"text", "image_url", "input_audio", "file"})
 """Types of the parts that a user's message may have."""
 _IN_FIELDS = frozenset({"text", "tool_use", "tool_result"})
@@ -135,7 +137,8 @@ def _check_names(
         losses.append(f"OpenAI takes no tool of such a name: {odd[0]!r:.100}")
     unknown = called.keys() - {tool["function"]["name"] for tool in tools}
     if unknown:
-        losses.append(f"there is no schema of the tool {min(unknown)!r:.100}")
+        named = ", ".join(sorted(unknown)[:MOST_NAMED])
+        losses.append(f"there are no schemas of tools: {named}")
 
 
 TARGET = Target(name=NAME, write=write)
