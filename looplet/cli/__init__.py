@@ -12,6 +12,7 @@ from looplet.cli import (
     cassette,
     converting,
     diff,
+    doctor,
     exporting,
     importing,
     record,
@@ -33,6 +34,7 @@ _COMMANDS = (
     store,
     bundles,
     converting,
+    doctor,
 )
 """In the order in which the help names them."""
 _HANDS_ON = frozenset({"record", "replay"})
