@@ -116,9 +116,18 @@ def _call_of_block(block: Mapping[str, Any], text: str) -> ToolCall:
 
 
 def _values_in(text: str) -> Iterator[JSON]:
-    """JSON objects and arrays in a text, outermost first, in the order in which they begin.
+    """JSON objects and arrays in a text, outermost first, in the order in which they begin."""
+    for value in outermost_values(text):
+        yield from _inside(value)
+
+
+def outermost_values(text: str) -> Iterator[JSON]:
+    """JSON objects and arrays in a text that are in no other, in the order in which they begin.
 
     The time taken grows with the text's length, also where nothing in it is ever closed.
+
+    >>> list(outermost_values('I say {"a": {"b": 1}}, and {"c": 2}.'))
+    [{'a': {'b': 1}}, {'c': 2}]
     """
     spans: dict[int, _Span] = {}
     broken: dict[int, int] = {}
@@ -139,7 +148,7 @@ def _values_in(text: str) -> Iterator[JSON]:
             continue
         except (ValueError, RecursionError):
             continue
-        yield from _inside(value)
+        yield value
         read_to = span.end
 
 

@@ -49,6 +49,8 @@ class EvalResult:
     explanation: str = ""
     duration_ms: float = 0
     """Wall clock of the eval, in milliseconds."""
+    metadata: dict[str, JSON] = field(default_factory=dict, repr=False)
+    """What else is kept with the score, as a judge's name and model."""
 
     @property
     def passed(self) -> bool:
