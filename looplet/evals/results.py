@@ -174,7 +174,10 @@ def _checked(result: EvalResult, name: str) -> EvalResult:
         str(key): _number(_plain(value), named, str(key)) for key, value in result.metrics.items()
     }
     details = [str(detail) for detail in result.details]
-    return replace(result, name=named, score=score, metrics=metrics, details=details)
+    metadata = to_jsonable({str(key): value for key, value in result.metadata.items()})
+    return replace(
+        result, name=named, score=score, metrics=metrics, details=details, metadata=metadata
+    )
 
 
 def _number(value: object, name: str, what: str) -> float:

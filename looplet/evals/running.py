@@ -27,9 +27,13 @@ class Evaluation:
 
 
 def evaluate(
-    function: Callable[..., Any], context: EvalContext, *, clock: Clock = time.perf_counter
+    function: Callable[..., Any],
+    context: EvalContext,
+    *,
+    judge_llm: Any = None,
+    clock: Clock = time.perf_counter,
 ) -> Evaluation:
-    """Run an eval on a context. ``clock`` gives seconds.
+    """Run an eval on a context; ``judge_llm`` is its parameter ``llm``. ``clock`` gives seconds.
 
     What the eval raises is kept, not raised: ``NotEvaluable`` is that outcome, anything else is
     an error, as is a return value that ``EvalResult.from_return`` refuses.
@@ -40,8 +44,9 @@ def evaluate(
     name = getattr(function, "__name__", type(function).__name__)
     start = clock()
     try:
-        _check_needs(function, context)
-        result = EvalResult.from_return(function(context), name=name)
+        _check_needs(function, context, judge_llm)
+        given = {"llm": judge_llm} if wants_judge(function) else {}
+        result = EvalResult.from_return(function(context, **given), name=name)
         evaluation = Evaluation(result=result, outcome=result.outcome)
     except NotEvaluable as absence:
         result = EvalResult(name, explanation=str(absence) or "the eval says so")
@@ -54,9 +59,9 @@ def evaluate(
     return replace(evaluation, result=took)
 
 
-def _check_needs(function: Callable[..., Any], context: EvalContext) -> None:
+def _check_needs(function: Callable[..., Any], context: EvalContext, judge_llm: Any) -> None:
     absent = [name for name in mark_of(function).needs if context.lacks(name)]
     if absent:
         raise NotEvaluable(f"the run has no {' and no '.join(absent)}")
-    if wants_judge(function):
+    if judge_llm is None and wants_judge(function):
         raise NotEvaluable("it needs a judge (its parameter llm), and none is configured")

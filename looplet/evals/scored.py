@@ -96,13 +96,14 @@ class Scored:
             "explanation": result.explanation or None,
             "metrics": result.metrics or None,
             "marks": list(self.eval.tags),
+            "judge_model": result.metadata.get("judge_model"),
             "duration_ms": result.duration_ms,
             "error": result.explanation if self.outcome is Outcome.ERROR else None,
             "scored_at": scored_at,
             "session": session,
             "host": host,
             "looplet_version": version,
-            "metadata": {"eval": self.eval.key, "details": result.details},
+            "metadata": {**result.metadata, "eval": self.eval.key, "details": result.details},
         }
 
 
