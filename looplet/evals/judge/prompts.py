@@ -16,6 +16,8 @@ TOOL = "verdict"
 """The native tool by which a judge gives its verdict."""
 SHORT = 16
 """Characters of a hash that are shown."""
+MARK = 32
+"""Characters of a fence's mark: 128 bits, which nobody can aim at."""
 
 _DATA = (
     "What is to be judged is given as data. It begins at a line `BEGIN <title> <mark>` and ends "
@@ -44,12 +46,14 @@ def rubric_hash(**parts: object) -> str:
 def fenced(title: str, text: str) -> str:
     r"""The text between two lines that it cannot have in it, as their mark is its own hash.
 
+    So the same run is asked about in the same words each time, which a random mark would prevent.
+
     >>> fenced("RUN", "hello").split("\n")
-    ['BEGIN RUN 2cf24dba5fb0a30e', 'hello', 'END RUN 2cf24dba5fb0a30e']
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['BEGIN RUN 2cf24dba5fb0a30e26e83b2ac5b9e29e', 'hello',
+     'END RUN 2cf24dba5fb0a30e26e83b2ac5b9e29e']
     """
-    mark = digest(text)[:SHORT]
-    while mark in text:
-        mark = digest(mark + text)[:SHORT]
+    mark = digest(text)[:MARK]
     return f"BEGIN {title} {mark}\n{text}\nEND {title} {mark}"
 
 

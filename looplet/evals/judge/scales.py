@@ -43,8 +43,6 @@ class Verdicts:
         >>> YES_NO.label_of(" Yes"), YES_NO.label_of(True)
         ('yes', None)
         """
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            return None
         text = value.strip().lower() if isinstance(value, str) else str(value)
         return next((label for label in self.labels if label.lower() == text), None)
 

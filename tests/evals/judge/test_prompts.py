@@ -23,6 +23,7 @@ def test_no_text_can_end_its_own_fence(text):
     assert once == f"BEGIN RUN {mark}\n{text}\nEND RUN {mark}"
     assert mark not in text
     assert fenced("RUN", text) == once
+    assert fenced("RUN", text + "x").split("\n")[0] != begin
     inside = fenced("RUN", once)  # who knows how marks are made can write one, and not the outer
     assert inside.count(inside.split("\n")[-1]) == 1
 
