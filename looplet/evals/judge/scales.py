@@ -44,7 +44,7 @@ class Verdicts:
         ('yes', None)
         """
         text = value.strip().lower() if isinstance(value, str) else str(value)
-        return next((label for label in self.labels if label.lower() == text), None)
+        return next((label for label in self.labels if label.strip().lower() == text), None)
 
     def score(self, label: str) -> float:
         """Where a label stands between the worst (0.0) and the best (1.0).

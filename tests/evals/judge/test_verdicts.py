@@ -13,7 +13,7 @@ from looplet.evals.judge import YES_NO, Scale, Words
 from looplet.evals.judge.scales import CANNOT_JUDGE
 from looplet.evals.judge.verdicts import Unreadable, Verdict, read_verdict
 
-scales = st.sampled_from([YES_NO, Scale(1, 5), Scale(-1, 1), Words(("poor", "fair", "good"))])
+scales = st.sampled_from([YES_NO, Scale(1, 5), Scale(-1, 1), Words(("poor", "fair ", "good"))])
 prose = st.text(st.characters(blacklist_characters='{["', blacklist_categories=["Cs"]))
 
 
