@@ -124,8 +124,8 @@ def test_versions_that_write_a_reply_again_and_again_have_it_once(write, read):
 def test_sub_agents_are_runs_of_their_own(write, read):
     main, one, old = Lines(), Lines(isSidechain=True, agentId="ag1"), Lines(isSidechain=True)
     main.user("Ask around.")
-    main.says("m1", use("Task", "t", prompt="Look."), use("Task", "o", prompt="Look, too."))
-    one.user("Look.")
+    asked = main.says("m1", use("Task", "t", prompt="Look."), use("Task", "o", prompt="Look, too."))
+    one.user("Look.", after=asked)
     one.says("s1", use("Grep", "g", pattern="x"))
     one.gives("g", "found")
     one.says("s2", text("It is there."))
@@ -187,7 +187,8 @@ def test_a_summary_of_what_was_said_takes_its_place(write, read):
     lines = Lines()
     lines.user("Start.")
     lines.says("m1", text("Ready."))
-    lines.add("system", subtype="compact_boundary", content="Compacted", after=None)
+    before = {"logicalParentUuid": lines.last, "after": None}
+    lines.add("system", subtype="compact_boundary", content="Compacted", **before)
     lines.user("So far: ready.", isCompactSummary=True)
     lines.user("On.")
     lines.says("m2", text("Done."))
