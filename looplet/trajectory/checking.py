@@ -1,7 +1,7 @@
 """Everything in a store read and verified; and how much there is. Changes nothing.
 
-A row is verified against its own digests: each step's link is computed anew from what the steps
-say, and the columns that follow from others are compared with what follows.
+A row is verified against its own digests: each step's link and each message's digest are computed
+anew from what they say, and the columns that follow from others are compared with what follows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from looplet.errors import StoreError
-from looplet.trajectory import rows, tables
+from looplet.trajectory import rows, tables, talk
 from looplet.trajectory.damage import reading
 from looplet.trajectory.folders import Folder
 from looplet.trajectory.model import Trajectory, chain
@@ -150,4 +150,7 @@ def _differences(run: Trajectory, row: Mapping[str, Any]) -> Iterator[str]:
         for step, link in zip(run.steps, chain(run.task, run.steps), strict=True):
             if step.digest != link:
                 yield f"step {step.step_num} is not what its digest tells"
-                return
+                break
+    for place, message in enumerate(row["messages"]):
+        if message["digest"] != talk.message_digest(message):
+            yield f"message {place} is not what its digest tells"

@@ -2,7 +2,8 @@
 
 On this machine a part is written beside its place, flushed to the disk and renamed. An object
 store has no rename, and shows an object when its upload is complete: there a part is written to
-a temporary file of this machine and uploaded once, under its final name.
+a temporary file of this machine and uploaded once, under its final name. Any other filesystem of
+pyarrow's is sent it under a temporary name, and renames it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,15 @@ from looplet.trajectory.arrow import fs
 SUFFIX = ".parquet"
 _LOCK = ".compact.lock"
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://.*")
+_OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "r2"])
+"""Words in the type's name of filesystems that show a file when its upload is complete."""
 
 
 class Folder:
     """A folder in any of pyarrow's filesystems. ``shown`` is its address as messages give it."""
+
+    near = False
+    """Whether reading many small pieces of a file costs no more than reading it once."""
 
     def __init__(self, filesystem: Any, path: str, shown: str) -> None:
         self.filesystem, self.path, self.shown = filesystem, path, shown
@@ -70,9 +76,15 @@ class Folder:
 
     def publish(self, written: Path, name: str) -> None:
         """Make a file that was written visible under its name, whole."""
-        source, target = str(written), f"{self.path}/{name}"
-        self.filesystem.create_dir(self.path, recursive=True)
-        fs.copy_files(source, target, fs.LocalFileSystem(), self.filesystem)
+        here, there = fs.LocalFileSystem(), self.filesystem
+        target = f"{self.path}/{name}"
+        if _shows_whole_files(there):
+            fs.copy_files(str(written), target, here, there)
+        else:
+            there.create_dir(self.path, recursive=True)
+            beside = f"{self.path}/.{written.name}"
+            fs.copy_files(str(written), beside, here, there)
+            there.move(beside, target)
         self.discard(written)
 
     def discard(self, written: Path) -> None:
@@ -101,10 +113,18 @@ class Folder:
 
 
 class LocalFolder(Folder):
-    """A folder of this machine."""
+    """A folder of this machine.
+
+    A writer holds a lock on its temporary file, which the system lets go of when the process ends,
+    however it ends. A temporary file without a lock is therefore nobody's.
+    """
+
+    near = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(fs.LocalFileSystem(), os.fspath(path), os.fspath(path))
+        self._held: dict[Path, int] = {}
+        """Open files, and so locks, of what is being written here."""
 
     def child(self, name: str) -> LocalFolder:
         """A folder in this one."""
@@ -125,17 +145,25 @@ class LocalFolder(Folder):
     def new_file(self) -> Path:
         """Where to write a part before it has its name: beside its place, which is made."""
         Path(self.path).mkdir(parents=True, exist_ok=True)
-        return self.address(f".{new_id()}.tmp")
+        while True:
+            path = self.address(f".{new_id()}.tmp")
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            if _lock(handle) and os.fstat(handle).st_nlink:
+                self._held[path] = handle
+                return path
+            os.close(handle)  # taken for nobody's before it was locked
 
     def publish(self, written: Path, name: str) -> None:
         """Flush a file to the disk and rename it."""
         _sync(written)
         written.rename(self.address(name))
         _sync(Path(self.path))
+        os.close(self._held.pop(written))
 
     def discard(self, written: Path) -> None:
         """Remove a file that was written and has no name."""
         written.unlink(missing_ok=True)
+        os.close(self._held.pop(written))
 
     def remove(self, names: list[str]) -> None:
         """Remove files that are there, for good."""
@@ -145,17 +173,27 @@ class LocalFolder(Folder):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from compacting; the system lets go of it if this one is killed."""
-        import fcntl
+        """Keep other processes from compacting, and remove temporary files of killed writers.
 
+        The system lets go of the lock if this process is killed.
+        """
         with self.address(_LOCK).open("wb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _lock(file.fileno()):
                 raise StoreError(
                     f"{self.shown} is being compacted by another process; wait until it is done"
-                ) from None
+                )
+            self._remove_leftovers()
             yield
+
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files of writers that were killed."""
+        for name in self.leftovers():
+            path = self.address(name)
+            with contextlib.suppress(FileNotFoundError):
+                handle = os.open(path, os.O_RDONLY)
+                if _lock(handle):
+                    path.unlink(missing_ok=True)
+                os.close(handle)
 
     def _all_names(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -186,9 +224,27 @@ def open_folder(place: str | os.PathLike[str], filesystem: Any = None) -> Folder
     return Folder(found, path.rstrip("/"), _without_secrets(text).rstrip("/"))
 
 
+def _shows_whole_files(filesystem: Any) -> bool:
+    """Whether a file that is being uploaded cannot be seen."""
+    while isinstance(filesystem, fs.SubTreeFileSystem):
+        filesystem = filesystem.base_fs
+    return not _OBJECT_STORES.isdisjoint(re.findall(r"\w+", filesystem.type_name))
+
+
 def _without_secrets(uri: str) -> str:
     """A URI without the keys that may stand before its host, and without its options."""
     return re.sub(r"://[^/]*@", "://", uri.partition("?")[0])
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file for as long as it is open; whether nobody else has it."""
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

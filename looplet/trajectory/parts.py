@@ -305,7 +305,10 @@ def _open_checked(folder: Folder, name: str, footer: Any = None) -> Any:
                 "tells. Restore the file from a copy, or move it out of the dataset."
             )
         opened = pq.ParquetFile(
-            file, metadata=footer, page_checksum_verification=True, pre_buffer=False
+            file,
+            metadata=footer,
+            page_checksum_verification=True,
+            pre_buffer=not folder.near,  # else each column would be a request of its own
         )
         check_version(opened.schema_arrow.metadata, where=str(path))
     return opened

@@ -164,13 +164,16 @@ class TrajectoryStore:
         frame: pd.DataFrame = self.to_arrow(view).to_pandas(types_mapper=pd.ArrowDtype)
         return frame
 
-    def compact(self, *, part_bytes: int = PART_BYTES) -> Compaction:
+    def compact(
+        self, *, part_bytes: int = PART_BYTES, on_part: Callable[[str, int], object] | None = None
+    ) -> Compaction:
         """Join small parts that follow each other into parts of about ``part_bytes``.
 
         Readers and other writers may go on meanwhile: no row is missed or met twice, wherever the
         process is killed. What a killed one left is removed. Raises ``StoreError`` if another
         process is compacting, or in an object store; ``StoreDamaged`` on a part that is not what
-        was written, before anything is removed.
+        was written, before anything is removed. ``on_part`` is told each part before it is read,
+        and how many of its dataset there are to be joined.
         """
         self._check_exists()
         done = [
@@ -179,6 +182,7 @@ class TrajectoryStore:
                 dataset,
                 part_bytes=part_bytes,
                 row_group_bytes=self._row_group_bytes,
+                on_part=on_part,
             )
             for dataset in (TRAJECTORIES, SCORES)
         ]

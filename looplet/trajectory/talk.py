@@ -151,6 +151,19 @@ def _is_call(block: Mapping[str, JSON]) -> bool:
     return is_call and isinstance(block["input"], dict)
 
 
+def message_digest(row: Row) -> str:
+    """The digest that a row of ``messages`` should have, from the rest of it."""
+    content = row["content"]
+    if isinstance(content, list) and _said_in(content) is None:
+        return _digest_of_blocks(content)
+    return _message(row).digest[:DIGEST_CHARS]
+
+
+def _digest_of_blocks(blocks: Sequence[Mapping[str, JSON]]) -> str:
+    """The digest of a reply that no message carries."""
+    return digest(canonical({"role": "assistant", "content": blocks}))[:DIGEST_CHARS]
+
+
 class _Messages:
     """The messages of one trajectory, each once, in the order in which they first appear."""
 
@@ -196,8 +209,7 @@ class _Messages:
         if message is not None:
             return self._place(message)
         place = self._row("assistant", response, None, None, None)
-        said = {"role": "assistant", "content": response}
-        self._rows[place]["digest"] = digest(canonical(said))[:DIGEST_CHARS]
+        self._rows[place]["digest"] = _digest_of_blocks(response)
         return place
 
     def _place(self, message: ChatMessage) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from looplet.core.records import new_id
 from looplet.trajectory.arrow import pa, pq
+from looplet.trajectory.damage import reading
 from looplet.trajectory.folders import Folder
 from looplet.trajectory.gathering import Gathered
 from looplet.trajectory.parts import (
@@ -112,6 +113,8 @@ class PartWriter:
         self._writer.close()
         written, self._writer = self._written, None
         assert written is not None
+        if self._replaces:
+            _read_back(written)
         with written.open("rb") as file:
             footer = digest_of_footer(file)
         name = part_name(place, footer, joined=bool(self._replaces))
@@ -130,6 +133,13 @@ class PartWriter:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._rows += table.num_rows
         self._gathered, self._tables, self._bytes = Gathered(self._dataset), [], 0
+
+
+def _read_back(path: Path) -> None:
+    """Raise ``StoreDamaged`` unless what was written can be read, with every check."""
+    with reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            file.read_row_group(group).validate(full=True)
 
 
 def _open_writer(path: Path, dataset: str, replaces: Sequence[Replaced]) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from looplet.errors import StoreError
 from looplet.trajectory import TrajectoryStore
@@ -68,6 +71,8 @@ def test_damaged_scores_are_named(three, flip):
         (lambda rows: rows[0].update(input_tokens=1), "input_tokens is 1, and 20 follows"),
         (lambda rows: rows[0]["calls"].pop(), "n_calls is 2, and 1 follows"),
         (lambda rows: rows[0]["calls"][0].update(output=99), "there is no message 99"),
+        (lambda rows: rows[0]["messages"][2].update(content='"x"'), "message 2 is not what its"),
+        (lambda rows: rows[0]["messages"][0].update(digest="0" * 32), "message 0 is not what its"),
         (lambda rows: rows[0].update(metadata="{"), "is damaged"),
     ],
 )
@@ -77,6 +82,18 @@ def test_a_row_that_is_not_what_its_digests_tell_is_named(three, change, words):
     problems = store.check().problems
     assert {problem.part for problem in problems} == {name}
     assert any(words in problem.text for problem in problems), problems
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_any_row_as_it_was_written_is_all_right(data, trajectories):
+    run = data.draw(trajectories)
+    for step in run.steps:
+        step.digest = ""
+    with tempfile.TemporaryDirectory() as folder:
+        store = TrajectoryStore(folder)
+        store.append(run)
+        assert store.check().problems == []
 
 
 def test_a_run_without_digests_of_its_steps_is_all_right(store, make):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pyarrow.compute as pc
@@ -11,14 +17,38 @@ from pyarrow import fs
 from looplet.errors import StoreDamaged, StoreError
 from looplet.trajectory import TrajectoryStore
 
+BUCKET = "bucket"
 
-@pytest.fixture(params=["memory", "subtree"])
+
+@pytest.fixture(scope="module")
+def s3():
+    """A server that speaks the protocol of S3; its address as pyarrow takes it."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = f"scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+    yield f"s3://access:secret@{BUCKET}/{{}}?{options}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3, request):
+    """An empty bucket there, as a filesystem."""
+    found, _ = fs.FileSystem.from_uri(f"{s3.format('')}&allow_bucket_creation=true")
+    found.create_dir(BUCKET)
+    yield found
+    found.delete_dir_contents(BUCKET)
+
+
+@pytest.fixture(params=["memory", "subtree", "s3"])
 def elsewhere(request, tmp_path):
     """A filesystem that is reached through pyarrow alone."""
     if request.param == "memory":
         from pyarrow._fs import _MockFileSystem
 
         return _MockFileSystem(datetime.now(UTC))
+    if request.param == "s3":
+        return request.getfixturevalue("bucket")
     return fs.SubTreeFileSystem(str(tmp_path / "elsewhere"), fs.LocalFileSystem())
 
 
@@ -67,6 +97,80 @@ def test_damage_there_is_told(elsewhere, make):
         file.write(whole[:-30])
     with pytest.raises(StoreDamaged, match=path.rpartition("/")[2]):
         list(store)
+
+
+@pytest.mark.parametrize("elsewhere", ["memory", "subtree"], indirect=True)
+def test_half_of_an_upload_is_not_seen_where_uploads_can_be_seen(elsewhere, make, monkeypatch):
+    store = TrajectoryStore("bucket/runs", filesystem=elsewhere)
+    store.append(make("a"))
+
+    def copy_half(source, target, here, there):
+        with here.open_input_file(source) as read, there.open_output_stream(target) as write:
+            write.write(read.read(100))
+        raise OSError("the network went away")
+
+    monkeypatch.setattr("pyarrow.fs.copy_files", copy_half)
+    with pytest.raises(OSError, match="went away"):
+        store.append(make("b"))
+    assert [run.trajectory_id for run in store] == ["a"]
+    assert store.check().ok
+    assert store.info().trajectories.temporary == 1
+
+
+def requests(caplog, method):
+    """What the server was asked by that method: paths and queries."""
+    asked = (re.search(r'"(?:\x1b\[[0-9;]*m)*(\S+) (\S+) HTTP', line) for line in caplog.messages)
+    return [each[2] for each in asked if each and each[1] == method]
+
+
+def test_a_part_in_an_object_store_is_one_object_from_the_first_byte_on(s3, bucket, make, caplog):
+    store = TrajectoryStore(s3.format("runs"))
+    with caplog.at_level(logging.INFO, "werkzeug"):
+        path = store.append(make(str(n)) for n in range(3)).path
+    sent = [*requests(caplog, "PUT"), *requests(caplog, "POST")]
+    assert {each.partition("?")[0] for each in sent} == {path.removeprefix("s3:/")}
+    assert requests(caplog, "DELETE") == []
+
+
+def test_columns_in_an_object_store_are_fetched_together(s3, bucket, make, caplog):
+    store = TrajectoryStore(s3.format("runs"))
+    store.append(make(str(n)) for n in range(3))
+    with caplog.at_level(logging.INFO, "werkzeug"):
+        table = store.to_arrow("steps")
+    assert table.num_columns > 20
+    assert len(requests(caplog, "GET")) < 10
+
+
+WRITER = """
+import sys
+from looplet.trajectory import Trajectory, TrajectoryStore
+
+store = TrajectoryStore(sys.argv[1])
+for number in range(10_000):
+    runs = [Trajectory(trajectory_id=f"{number}.{n}", run_id=sys.argv[2]) for n in range(2)]
+    store.append(runs)
+    print(number + 1, flush=True)
+"""
+
+
+def test_what_killed_writers_acknowledged_is_in_the_object_store(s3, bucket):
+    place, names = s3.format("killed"), ("one", "two", "three")
+    commands = [[sys.executable, "-c", WRITER, place, name] for name in names]
+    writers = [subprocess.Popen(each, stdout=subprocess.PIPE, text=True) for each in commands]
+    acknowledged = {}
+    for name, writer in zip(names, writers, strict=True):
+        lines = [writer.stdout.readline() for _ in range(3)]
+        os.kill(writer.pid, signal.SIGKILL)
+        lines += writer.communicate()[0].splitlines(keepends=True)
+        acknowledged[name] = int([each for each in lines if each.endswith("\n")][-1])
+    store = TrajectoryStore(place)
+    assert store.check().ok
+    rows = list(store)
+    for name, count in acknowledged.items():
+        found = [run.trajectory_id for run in rows if run.run_id == name]
+        commits = len(found) // 2
+        assert commits >= count >= 3
+        assert found == [f"{number}.{n}" for number in range(commits) for n in range(2)]
 
 
 def test_there_nothing_is_compacted(elsewhere, make):

@@ -183,6 +183,52 @@ def test_a_damaged_part_is_not_compacted_and_nothing_is_removed(scattered, flip)
     assert list((scattered.path / "trajectories").glob(".*.tmp")) == []
 
 
+WAITING_WRITER = """
+import sys
+from looplet.trajectory import Trajectory, TrajectoryStore
+
+def runs():
+    yield Trajectory(trajectory_id="slow", run_id="r")
+    print("written", flush=True)
+    sys.stdin.readline()
+
+TrajectoryStore(sys.argv[1], row_group_bytes=1).append(runs())
+"""
+
+
+def test_temporary_files_go_if_their_writer_is_killed_and_stay_if_it_is_at_work(scattered):
+    command = [sys.executable, "-c", WAITING_WRITER, str(scattered.path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    killed, slow = (subprocess.Popen(command, **pipes) for _ in range(2))
+    for writer in (killed, slow):
+        assert writer.stdout.readline() == "written\n"
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert scattered.info().trajectories.temporary == 2
+    scattered.compact()
+    assert scattered.info().trajectories.temporary == 1
+    slow.communicate("\n")
+    assert slow.returncode == 0
+    assert ids(scattered) == [*map(str, range(6)), "slow"]
+
+
+def test_what_was_joined_is_read_back_before_it_appears(scattered, monkeypatch):
+    """As a disk would do it that does not keep what it was given."""
+    before, closed = files(scattered), pq.ParquetWriter.close
+
+    def close_and_spoil(writer):
+        closed(writer)
+        path = next(iter((scattered.path / "trajectories").glob(".*.tmp")))
+        whole = path.read_bytes()
+        path.write_bytes(whole[:300] + bytes([whole[300] ^ 0xFF]) + whole[301:])
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", close_and_spoil)
+    with pytest.raises(StoreDamaged):
+        scattered.compact()
+    assert files(scattered) == before
+    assert scattered.check().ok
+
+
 def test_two_do_not_compact_at_once(scattered):
     with (scattered.path / "trajectories" / ".compact.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
