@@ -14,6 +14,7 @@ from looplet.trajectory.model import Trajectory
 _MODULES: tuple[str, ...] = (
     "looplet_traces",
     "openai_messages",
+    "atif",
 )
 """Modules of this package."""
 

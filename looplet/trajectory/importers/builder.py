@@ -196,6 +196,16 @@ class RunBuilder:
         said = next((each for each in reversed(self.messages) if each.role == "assistant"), None)
         return said.content or None if said and not said.calls else None
 
+    def told_beside(self) -> dict[str, JSON]:
+        """What was said after the last reply, and what the source says of messages, if anything."""
+        after = [message.to_dict() for message in self.messages[self._replied :]]
+        about: dict[str, JSON] = {}
+        if after:
+            about["messages_after_last_call"] = after
+        if self._extras:
+            about["message_extras"] = self._extras
+        return about
+
     def build(self, source: Source, record: Node, *, form: str, **known: Any) -> Trajectory:
         """The trajectory. ``form`` is the format's name, ``known`` are fields of `Trajectory`.
 
@@ -207,7 +217,7 @@ class RunBuilder:
         for step, link in zip(self.steps, chain(task, self.steps), strict=True):
             step.digest = link
             step.pretty = step.to_step().pretty()
-        told = {**(known.pop("metadata", None) or {}), **self._about_messages()}
+        told = {**(known.pop("metadata", None) or {}), **self.told_beside()}
         metadata = {key: value for key, value in told.items() if value not in (None, {})}
         fields = {"run_id": name, "model": self._first_model(), **known}
         return Trajectory(
@@ -242,15 +252,6 @@ class RunBuilder:
             if call_id is None or step.tool_call.call_id == call_id:
                 return self._open.pop(index)
         return None
-
-    def _about_messages(self) -> dict[str, JSON]:
-        after = [message.to_dict() for message in self.messages[self._replied :]]
-        about: dict[str, JSON] = {}
-        if after:
-            about["messages_after_last_call"] = after
-        if self._extras:
-            about["message_extras"] = self._extras
-        return about
 
     def _first_model(self) -> str | None:
         return self.model or next((call.model for call in self.calls if call.model), None)

@@ -12,6 +12,7 @@ from looplet.trajectory.model import Trajectory
 
 _MODULES = (
     "looplet_traces",
+    "atif",
     "tau_bench",
     "intercode",
     "swe_agent",

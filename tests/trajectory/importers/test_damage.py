@@ -20,9 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from looplet.core.messages import ChatMessage
-from looplet.core.records import ToolCall, ToolResult, Usage
+from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, Usage
 from looplet.trajectory import LLMCall, StepRecord, Trajectory, TrajectoryStore
+from looplet.trajectory.exporters.atif import document_of
 from looplet.trajectory.importers import formats, import_trajectories
+from looplet.trajectory.text import to_json_text
 from looplet.trajectory.trace_dir import TraceDir
 
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"n": 1}'}}
@@ -110,8 +112,38 @@ STREAMS = {
     "/responses": [{"type": "response.completed", "response": REPLY}],
     "/completions": [{"choices": [{"text": "x"}]}, {"choices": [{"finish_reason": "stop"}]}],
 }
+ASKS = {"tool_call_id": "c", "function_name": "look", "arguments": {"n": 1}, "extra": {"a": 1}}
+ATIF = {
+    "schema_version": "ATIF-v1.7",
+    "session_id": "s",
+    "agent": {"name": "a", "version": "1", "model_name": "m", "tool_definitions": [{}]},
+    "steps": [
+        {"step_id": 1, "source": "user", "message": "Go.", "timestamp": "2026-01-01T00:00:00Z"},
+        {
+            "step_id": 2,
+            "source": "agent",
+            "message": [{"type": "text", "text": "Hm."}],
+            "reasoning_content": "so",
+            "tool_calls": [ASKS],
+            "observation": {
+                "results": [
+                    {"source_call_id": "c", "content": "x", "extra": {"is_error": True}},
+                    {"content": "y", "subagent_trajectory_ref": [{"trajectory_id": "t"}]},
+                ]
+            },
+            "metrics": {"prompt_tokens": 1, "cost_usd": 0.5},
+            "llm_call_count": 1,
+        },
+        {"step_id": 3, "source": "agent", "message": "", "is_copied_context": True},
+    ],
+    "final_metrics": {"total_cost_usd": 1},
+    "subagent_trajectories": [
+        {"trajectory_id": "t", "steps": [{"source": "agent", "message": "in"}]}
+    ],
+}
 
 BASES = {
+    "atif": ATIF,
     "tau-bench": [
         {
             "task_id": 1,
@@ -431,6 +463,23 @@ def test_any_change_of_a_trace_directory_is_imported_or_told(data, tmp_path):
         else:
             place.write_bytes(data.draw(damaged(kept)))
         see_that_it_is_told(tmp_path, folder, ["auto", "looplet"])
+
+
+@given(data=st.data())
+@settings(SLOW, max_examples=80)
+def test_any_change_of_a_file_that_looplet_wrote_is_imported_or_told(data, tmp_path, make):
+    run = make(
+        "a", trial=1, tags=["b"], reward=0.5, cost_usd=1.0, expected=(1, 2), artifacts={"n": 1}
+    )
+    step, call = run.steps[0], run.llm_calls[0]
+    step.llm_call_indices, step.usage = [0], Usage(1, 2, 3)
+    step.tool_result.error_detail = ToolError(ErrorKind.TIMEOUT, "late")
+    step.tool_result.error = "late"
+    call.tools, call.params, call.metadata = [{"name": "price"}], {"seed": 1}, {"a": 1}
+    run.llm_calls[1].messages = call.messages
+    document, _ = document_of(run)
+    text = json.dumps(data.draw(changed([json.loads(to_json_text(document))])))
+    see_that_it_is_told(tmp_path, text.encode(), ["auto"])
 
 
 @pytest.mark.parametrize("api", APIS)
