@@ -132,7 +132,7 @@ def test_what_a_directory_cannot_tell_is_told(tmp_path):
 
 
 def test_ids_that_are_no_names_and_ids_that_are_alike_have_directories(tmp_path):
-    ids = ["../x", "a b", "a/b", "A_B", "", ".", "x" * 300]
+    ids = ["../x", "a\x00b", "\ud800", "a b", "a/b", "A_B", "", ".", "x" * 300]
     runs = [replace(make_trajectory("r"), trajectory_id=each) for each in ids]
     assert export_trajectories(runs, tmp_path / "out", format="looplet") == len(ids)
     assert listed(tmp_path) == ["out"]

@@ -207,6 +207,28 @@ def test_a_history_that_was_shortened_is_put_together_from_the_steps():
     assert line["messages"][1] == {"role": "user", "content": "goal: Echo."}
 
 
+@pytest.mark.parametrize("odd", ["no id", "no answer"])
+def test_a_conversation_that_openai_would_refuse_is_put_together_from_the_steps(odd, tmp_path):
+    asks = {"name": "price", "arguments": '{"fruit": "pear"}'}
+    call = {"function_call": asks} if odd == "no id" else {"tool_calls": [{"id": "a", **asks}]}
+    messages = [
+        {"role": "user", "content": "Go."},
+        {"role": "assistant", "content": "I look.", **call},
+        {"role": "function", "name": "price", "content": "0.55"},
+        {"role": "assistant", "content": "It is 0.55."},
+    ]
+    if odd == "no answer":
+        del messages[2]
+    (tmp_path / "a.json").write_text(json.dumps(messages))
+    (run,) = import_trajectories(tmp_path / "a.json")
+    line, found, _ = again(run)
+    check_line(line)
+    assert (did(found), found.final_output) == (did(run), "It is 0.55.")
+    assert [message["role"] for message in line["messages"]] == [
+        "user", "assistant", "tool", "assistant",
+    ]  # fmt: skip
+
+
 def test_ids_that_are_missing_alike_or_long_are_made_anew():
     run = make_trajectory("a", steps=4)
     for step, name in zip(run.steps, ["", "x" * 50, "c", "c"], strict=True):
