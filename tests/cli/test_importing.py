@@ -60,7 +60,7 @@ def test_problems_are_told_the_rest_is_imported_and_exit_one(source, store, caps
     [
         ("odd.txt", [], "there is no run in"),
         ("none.json", [], "there is nothing to import at"),
-        ("runs.json", ["--format", "tau"], "known are auto, looplet, tau-bench"),
+        ("runs.json", ["--format", "tau"], "known are auto, looplet, "),
         ("runs.json", ["--format", "inspect"], "it is no log of an evaluation"),
     ],
 )

@@ -49,7 +49,7 @@ class Names:
 
     >>> names = Names()
     >>> names.of("a/b"), names.of("a b"), names.of("A_b"), names.of("..")
-    ('a_b', 'a_b-2', 'A_b-2', 'run')
+    ('a_b', 'a_b-2', 'A_b-3', 'run')
     """
 
     def __init__(self) -> None:

@@ -79,7 +79,7 @@ def test_a_directory_that_a_killed_process_left_is_a_run(tmp_path, read):
 def test_files_of_others_that_have_such_names_are_read_one_by_one(write, read, tmp_path):
     write([{"role": "user", "content": "Go."}, {"role": "assistant", "content": "Gone."}],
           "in/messages.jsonl")  # fmt: skip
-    write({"schema_version": "ATIF-v1.4", "run_id": "x", "steps": []}, "in/trajectory.json")
+    write({"schema_version": "other-1", "run_id": "x", "steps": []}, "in/trajectory.json")
     write("{", "in/run.json")
     found = read(tmp_path / "in")
     assert [run.source_format for run in found.runs] == ["openai-messages"]
