@@ -129,6 +129,7 @@ if TYPE_CHECKING:
         blueprint_from_bundle,
         blueprint_from_preset,
         claude_skill_compatibility,
+        coding_agent_preset,
         compare_blueprints,
         discover_skill_bundles,
         export_bundle_to_library_code,
@@ -137,6 +138,7 @@ if TYPE_CHECKING:
         make_skill_tools,
         minimal_preset,
         package_agent_factory_as_bundle,
+        research_agent_preset,
         run_skill_bundle,
         validate_skill_bundle,
         wrap_claude_skill_as_bundle,
@@ -223,9 +225,10 @@ _ROOMS = {
         "ClaudeSkillCompatibility ComponentBlueprint FileSkillStore Skill "
         "SkillActivationHook SkillBundle SkillCard SkillManager SkillRuntime "
         "SourceBlueprint ToolBlueprint blueprint_from_bundle blueprint_from_preset "
-        "claude_skill_compatibility compare_blueprints discover_skill_bundles "
-        "export_bundle_to_library_code install_skills load_skill_bundle make_skill_tools "
-        "minimal_preset package_agent_factory_as_bundle run_skill_bundle "
+        "claude_skill_compatibility coding_agent_preset compare_blueprints "
+        "discover_skill_bundles export_bundle_to_library_code install_skills "
+        "load_skill_bundle make_skill_tools minimal_preset "
+        "package_agent_factory_as_bundle research_agent_preset run_skill_bundle "
         "validate_skill_bundle wrap_claude_skill_as_bundle"
     ),
     "looplet.streaming": (
@@ -378,6 +381,7 @@ __all__ = [
     "blueprint_from_bundle",
     "blueprint_from_preset",
     "claude_skill_compatibility",
+    "coding_agent_preset",
     "compact_chain",
     "compare_blueprints",
     "composable_loop",
@@ -400,6 +404,7 @@ __all__ = [
     "probe_native_tool_support",
     "register_done_tool",
     "replay_loop",
+    "research_agent_preset",
     "result_size_fingerprint",
     "resume_loop_state",
     "run_compact",

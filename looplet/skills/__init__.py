@@ -36,7 +36,12 @@ if TYPE_CHECKING:
         export_bundle_to_library_code,
         package_agent_factory_as_bundle,
     )
-    from looplet.skills.presets import AgentPreset, minimal_preset
+    from looplet.skills.presets import (
+        AgentPreset,
+        coding_agent_preset,
+        minimal_preset,
+        research_agent_preset,
+    )
     from looplet.skills.running import run_skill_bundle
     from looplet.skills.skill import Skill, SkillCard
     from looplet.skills.store import FileSkillStore
@@ -62,6 +67,7 @@ __all__ = [
     "blueprint_from_bundle",
     "blueprint_from_preset",
     "claude_skill_compatibility",
+    "coding_agent_preset",
     "compare_blueprints",
     "discover_skill_bundles",
     "export_bundle_to_library_code",
@@ -70,6 +76,7 @@ __all__ = [
     "make_skill_tools",
     "minimal_preset",
     "package_agent_factory_as_bundle",
+    "research_agent_preset",
     "run_skill_bundle",
     "validate_skill_bundle",
     "wrap_claude_skill_as_bundle",
@@ -86,7 +93,7 @@ _HOMES = {
     "activation": "SkillActivationHook SkillManager install_skills make_skill_tools",
     "bundle": "SkillBundle SkillRuntime load_skill_bundle",
     "discovery": "BundleCard discover_skill_bundles",
-    "presets": "AgentPreset minimal_preset",
+    "presets": "AgentPreset coding_agent_preset minimal_preset research_agent_preset",
     "running": "run_skill_bundle",
     "skill": "Skill SkillCard",
     "store": "FileSkillStore",
