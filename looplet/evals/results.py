@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from looplet.core.codec import JSON, to_jsonable
 from looplet.core.records import escape_controls
@@ -30,6 +30,15 @@ class Outcome(str, Enum):
     ERROR = "error"
     MEASURED = "measured"
     """Metrics without a score or a label: shown, and counted neither way."""
+
+
+@runtime_checkable
+class SaysItself(Protocol):
+    """What an eval may return beside plain values: something that knows its own result."""
+
+    def to_result(self, name: str = "") -> EvalResult:
+        """The result, under the eval's name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,8 @@ class EvalResult:
 
         A bool is score and label, a number the score, text the label. A dict gives its numbers to
         ``metrics`` and the rest to ``details``; its score is the first of ``score``, ``f1``,
-        ``accuracy``, ``overall`` that is present. Anything else is the explanation. Raises
+        ``accuracy``, ``overall`` that is present. What has a method ``to_result``, as a matcher's
+        answer has, says itself. Anything else is the explanation. Raises
         ``EvalError`` on ``None``, NaN, an infinity, and on what an async eval returns.
 
         >>> EvalResult.from_return({"f1": 0, "note": "nothing found"}, name="eval_found")
@@ -116,6 +126,8 @@ class EvalResult:
         """
         value = _plain(value)
         _refuse_nothing(value, name)
+        if isinstance(value, SaysItself):
+            value = value.to_result(name)
         if isinstance(value, EvalResult):
             return _checked(value, name)
         if isinstance(value, bool):

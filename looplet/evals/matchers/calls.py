@@ -117,7 +117,9 @@ class Want:
     def _differences(self, made: Made) -> Iterable[ArgumentMiss]:
         about = f"step {made.number}"
         if self.test is not None:
-            asked: Any = made.args if self.tool else replace(made.call, args=dict(made.args))
+            asked: Any = (
+                made.args if self.tool is not None else replace(made.call, args=dict(made.args))
+            )
             if says_yes(self.test, asked, about=f"{about}: {made.tool}"):
                 return ()
             return (ArgumentMiss(path="", expected=self.test, got=MISSING),)
