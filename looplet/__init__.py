@@ -100,7 +100,23 @@ if TYPE_CHECKING:
         RetryExhausted,
         ToolValidationError,
     )
-    from looplet.evals import EvalContext, EvalResult, eval_discover, eval_mark
+    from looplet.evals import (
+        EvalCase,
+        EvalContext,
+        EvalHook,
+        EvalResult,
+        assert_evals_pass,
+        eval_cli,
+        eval_discover,
+        eval_mark,
+        eval_run,
+        eval_run_batch,
+        load_cases,
+        parametrize_cases,
+        pytest_param_cases,
+        save_case,
+        save_cases,
+    )
     from looplet.mcp import MCPToolAdapter
     from looplet.provenance import (
         AsyncRecordingLLMBackend,
@@ -215,7 +231,11 @@ _ROOMS = {
     "looplet.core.tools": "ToolContext ToolSpec tool",
     "looplet.core.validation": "suggest_similar",
     "looplet.errors": "LLMResponsesExhausted NotEvaluable RetryExhausted ToolValidationError",
-    "looplet.evals": "EvalContext EvalResult eval_discover eval_mark",
+    "looplet.evals": (
+        "EvalCase EvalContext EvalHook EvalResult assert_evals_pass eval_cli eval_discover "
+        "eval_mark eval_run eval_run_batch load_cases parametrize_cases pytest_param_cases "
+        "save_case save_cases"
+    ),
     "looplet.mcp": "MCPToolAdapter",
     "looplet.provenance": (
         "AsyncRecordingLLMBackend ProvenanceSink RecordingLLMBackend replay_loop serialize_harness"
@@ -290,7 +310,9 @@ __all__ = [
     "Deny",
     "DomainAdapter",
     "ErrorKind",
+    "EvalCase",
     "EvalContext",
+    "EvalHook",
     "EvalResult",
     "EventPayload",
     "FallbackRouter",
@@ -376,6 +398,7 @@ __all__ = [
     "TruncateCompact",
     "Usage",
     "__version__",
+    "assert_evals_pass",
     "async_composable_loop",
     "async_llm_call",
     "blueprint_from_bundle",
@@ -387,8 +410,11 @@ __all__ = [
     "composable_loop",
     "discover_skill_bundles",
     "emit_event",
+    "eval_cli",
     "eval_discover",
     "eval_mark",
+    "eval_run",
+    "eval_run_batch",
     "excerpt_around_match",
     "export_bundle_to_library_code",
     "install_skills",
@@ -396,12 +422,15 @@ __all__ = [
     "iter_done_steps",
     "last_accepted_done",
     "last_rejected_done",
+    "load_cases",
     "load_skill_bundle",
     "make_skill_tools",
     "minimal_preset",
     "package_agent_factory_as_bundle",
+    "parametrize_cases",
     "preview_prompt",
     "probe_native_tool_support",
+    "pytest_param_cases",
     "register_done_tool",
     "replay_loop",
     "research_agent_preset",
@@ -410,6 +439,8 @@ __all__ = [
     "run_compact",
     "run_skill_bundle",
     "run_sub_loop",
+    "save_case",
+    "save_cases",
     "serialize_harness",
     "suggest_similar",
     "supports_native_tools",

@@ -33,7 +33,8 @@
     ├── SkillError               (ValueError)    a skill or a bundle cannot be used
     │   ├── SkillMissing         (KeyError)      there is no skill of that name
     │   ├── EntrypointMissing    (FileNotFoundError)  a bundle's entrypoint is not there
-    │   └── NoAgent              (TypeError)     an entrypoint builds no agent
+    │   ├── NoAgent              (TypeError)     an entrypoint builds no agent
+    │   └── FileThere            (FileExistsError)  a file would be replaced, and nobody asked
     ├── ExporterError                            runs cannot be exported as was asked
     │   ├── FolderTaken          (FileExistsError)  there is something in the folder already
     │   └── UnknownTarget        (ValueError)    a format was named that there is not
@@ -41,6 +42,8 @@
     ├── RedactionError           (ValueError)    what redaction was given cannot be used
     ├── RecorderReused           (RuntimeError)  a recorder that holds a run was handed another
     ├── EvalError                                an eval cannot be collected or run
+    │   ├── CasesMissing         (FileNotFoundError)  there are no cases at that path
+    │   └── CasesDamaged         (ValueError)    cases cannot be read, or are none
     └── NotEvaluable                             an eval's own word: there is nothing to judge
 
     Divergence                   (BaseException) a replay asked for what was not recorded
@@ -213,6 +216,14 @@ class EvalError(LoopletError):
     """An eval cannot be collected or run."""
 
 
+class CasesMissing(EvalError, FileNotFoundError):
+    """There are no cases at that path."""
+
+
+class CasesDamaged(EvalError, ValueError):
+    """Cases cannot be read, or two have one id. The file is left as it is."""
+
+
 class SkillError(LoopletError, ValueError):
     """A skill or a bundle cannot be used."""
 
@@ -231,6 +242,12 @@ class EntrypointMissing(SkillError, FileNotFoundError):
 
 class NoAgent(SkillError, TypeError):
     """An entrypoint has no ``build``, or what it builds is no agent."""
+
+
+class FileThere(SkillError, FileExistsError):
+    """A file would have to be replaced, and nobody asked for that."""
+
+    __str__ = Exception.__str__
 
 
 class CheckpointError(LoopletError, ValueError):

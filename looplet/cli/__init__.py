@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from looplet import __version__
 from looplet.cli import (
     bundles,
+    cases,
     cassette,
     converting,
     diff,
     doctor,
+    evaluating,
     exporting,
     importing,
     record,
@@ -32,6 +34,8 @@ _COMMANDS = (
     importing,
     exporting,
     store,
+    evaluating,
+    cases,
     bundles,
     converting,
     doctor,
@@ -58,7 +62,7 @@ def run(argv: Sequence[str] | None) -> int:
     for each in _COMMANDS:
         each.add_to(commands)
     parser.set_defaults(unusable=1, arguments=rest)
-    return _run(parser.parse_args(given))
+    return _run(parser.parse_args(cases.joined(given)))
 
 
 def _run(given: argparse.Namespace) -> int:

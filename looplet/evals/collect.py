@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from types import FunctionType
+from typing import Any
 
 import pytest
 
 from looplet.errors import EvalError, LoopletError
-from looplet.evals.items import EvalItem
+from looplet.evals.items import EvalItem, stand_in
+from looplet.evals.judges import load_judge
 from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
 from looplet.evals.runs import Run, load_runs
 from looplet.evals.scored import EvalInfo
 
+_JUDGE = pytest.StashKey[Any]()
 _RUNS = pytest.StashKey[list[Run]]()
 TROUBLE = pytest.StashKey[str]()
 """Why the store cannot be scored, if it cannot."""
-UNSUPPORTED = ("parametrize", "usefixtures")
+UNSUPPORTED = ("parametrize",)
 
 
 def make_items(
@@ -32,22 +35,32 @@ def make_items(
         _check(collector, function)
     except EvalError as error:
         raise collector.CollectError(f"{collector.path.name}: {error}") from error
-    runs = runs_of(collector.config)
     info = EvalInfo.of(function, key=f"{collector.nodeid}::{name}")
-    marks = _marks(collector.config, function)
-    return [
-        EvalItem.from_parent(
+    marks, shown, fixtures = _marks(collector.config, function), stand_in(function), None
+    items: list[pytest.Item] = []
+    for run in runs_of(collector.config):
+        item: EvalItem = EvalItem.from_parent(
             collector,
             name=f"{name}[{run.label}]",
-            # As text, since pytest tells the part in brackets from the name by parsing it.
-            nodeid=f"{info.key}[{run.label}]",
-            function=function,
+            callobj=shown,
+            fixtureinfo=fixtures,
+            eval_function=function,
             info=info,
             marks=marks,
             trajectory=run.trajectory,
+            judge=judge_of(collector.config),
         )
-        for run in runs
-    ]
+        fixtures = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
+        items.append(item)
+    return items
+
+
+def judge_of(config: pytest.Config) -> Any:
+    """The judge that the command line names, made once; ``None`` without one."""
+    if _JUDGE not in config.stash:
+        text = config.getoption("looplet_judge")
+        config.stash[_JUDGE] = None if text is None else load_judge(text)
+    return config.stash[_JUDGE]
 
 
 def runs_of(config: pytest.Config) -> list[Run]:

@@ -18,6 +18,8 @@ from looplet.evals.marks import PREFIX, is_eval
 
 PATTERN = "eval_*.py"
 """How files of evals are named."""
+FOREIGN = frozenset({"node_modules", "site-packages"})
+"""Folders that are not searched, beside hidden ones and virtual environments."""
 
 
 def eval_discover(
@@ -29,14 +31,15 @@ def eval_discover(
 ) -> list[Callable[..., Any]]:
     """The evals of a file, or of a directory and all below it, by file and in order of definition.
 
-    Only functions defined in a file count, not those that it imports. A file that fails to import
-    is a warning that names it, or with ``on_error="raise"`` an ``EvalError``. Raises ``EvalError``
-    if there is no such path.
+    Only functions defined in a file count, not those that it imports. Hidden folders and virtual
+    environments below a directory are left out. A file that fails to import is a warning that
+    names it, or with ``on_error="raise"`` an ``EvalError``. Raises ``EvalError`` if there is no
+    such path.
     """
     evals: list[Callable[..., Any]] = []
-    for file in _files(Path(path), pattern):
+    for file in files_of(Path(path), pattern):
         try:
-            module = _load(file)
+            module = load_file(file)
         except EvalError as error:
             if on_error == "raise":
                 raise
@@ -50,21 +53,30 @@ def _counts(value: object, module: ModuleType, prefix: str) -> bool:
     return is_eval(value, module.__name__, prefix=prefix)
 
 
-def _files(path: Path, pattern: str) -> Iterator[Path]:
+def files_of(path: Path, pattern: str = PATTERN) -> Iterator[Path]:
+    """The files of evals at a path, sorted. Raises ``EvalError`` if there is no such path."""
     if path.is_file():
         yield path
         return
     if not path.is_dir():
         raise EvalError(f"there are no evals at {path}: no such file or directory")
     for file in sorted(path.rglob(pattern)):
-        if file.is_file() and not any(
-            part.startswith(".") for part in file.relative_to(path).parts
-        ):
+        folders = [each for each in file.parents if each.is_relative_to(path) and each != path]
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        if file.is_file() and not hidden and not any(map(_is_foreign, folders)):
             yield file
 
 
-def _load(file: Path) -> ModuleType:
-    """Import a file under a name of its own, so that two files of one name do not collide."""
+def _is_foreign(folder: Path) -> bool:
+    """Whether a folder holds what others wrote: installed packages."""
+    return folder.name in FOREIGN or (folder / "pyvenv.cfg").is_file()
+
+
+def load_file(file: Path) -> ModuleType:
+    """Import a file under a name of its own, so that two files of one name do not collide.
+
+    Raises ``EvalError`` if it cannot be imported.
+    """
     name = f"looplet_evals_{digest(str(file.resolve()))[:12]}_{file.stem}"
     loader = SourceFileLoader(name, str(file.resolve()))
     spec = spec_from_loader(name, loader)

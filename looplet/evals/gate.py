@@ -1,12 +1,19 @@
-"""Whether evals are good enough. Knows summaries; knows no pytest. In doubt it does not hold."""
+"""Whether evals are good enough. Knows summaries; knows no pytest. In doubt it does not hold.
+
+The one place that decides: ``looplet eval``, the pytest plugin and ``assert_evals_pass`` ask it.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from looplet.evals.scored import EvalInfo
 from looplet.evals.summary import EvalSummary
+
+ROUNDING = 1e-12
+"""How far below its threshold an average may be by the rounding of floats alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +21,8 @@ class Verdict:
     """The gate's word, and every cause for it not to hold."""
 
     causes: tuple[str, ...] = ()
+    of_evals: frozenset[str] = field(default=frozenset())
+    """Keys of the evals that are among the causes."""
 
     @property
     def held(self) -> bool:
@@ -27,24 +36,29 @@ def judge(
     threshold: float,
     expected: Iterable[EvalInfo] = (),
     troubles: Iterable[str] = (),
+    allow_skipped: bool = False,
 ) -> Verdict:
-    """The gate over all evals. ``threshold`` is the pass rate for evals that name none.
+    """The gate over all evals. ``threshold`` is the average for evals that name none.
 
     ``expected`` are the evals that were collected, so that a required one that did not run is
     noticed. ``troubles`` are causes that no eval can know of: an empty store, a run cut short.
+    ``allow_skipped`` lets evals pass that were not asked, for want of a judge; never all of them.
     """
     causes = list(troubles)
     if not summaries and not causes:
         causes.append("no evals were run")
     causes += [f"{info.name}: {text}" for info, text in _missing(summaries, expected)]
+    of_evals = set()
     for summary in summaries:
-        causes += [f"{summary.eval.name}: {text}" for text in causes_of(summary, threshold)]
-    if summaries and all(_only_measured(each) for each in summaries):
-        causes.append("there are nothing but metrics; no eval gives a score or a label")
-    return Verdict(causes=tuple(causes))
+        found = causes_of(summary, threshold, allow_skipped=allow_skipped)
+        causes += [f"{summary.eval.name}: {text}" for text in found]
+        of_evals.update([summary.eval.key] if found else [])
+    if summaries and not any(summary.n for summary in summaries):
+        causes += [] if of_evals else [_why_nothing(summaries)]
+    return Verdict(causes=tuple(causes), of_evals=frozenset(of_evals))
 
 
-def causes_of(summary: EvalSummary, threshold: float) -> list[str]:
+def causes_of(summary: EvalSummary, threshold: float, *, allow_skipped: bool = False) -> list[str]:
     """Why one eval does not let the gate hold; empty if it does."""
     causes = []
     if summary.errors:
@@ -53,28 +67,40 @@ def causes_of(summary: EvalSummary, threshold: float) -> list[str]:
         causes.append(
             f"it is required, and not evaluable on {_count(summary.not_evaluable, 'run')}"
         )
-    if summary.n == 0 and not summary.measured:
+    if summary.n == 0 and not summary.measured and not (summary.skipped and allow_skipped):
         causes.append("no run was evaluable")
+    if summary.unscored_fails:
+        causes.append(
+            f"{_count(summary.unscored_fails, 'run')} without a score, and without a passing label"
+        )
     needed = threshold_of(summary, threshold)
-    if summary.rate is not None and summary.rate < needed:
-        causes.append(f"pass rate {summary.rate:.3f} is below {needed:.3f}")
+    average = summary.mean_score
+    if average is not None and not _reaches(average, needed):
+        causes.append(f"average {average:.3f} is below {needed:.3f}")
     return causes
 
 
 def threshold_of(summary: EvalSummary, threshold: float) -> float:
-    """The pass rate that an eval must reach."""
+    """The average that an eval must reach."""
     return threshold if summary.eval.threshold is None else summary.eval.threshold
 
 
-def cell(summary: EvalSummary, threshold: float) -> str:
+def cell(summary: EvalSummary, threshold: float, *, allow_skipped: bool = False) -> str:
     """The gate's word on one eval, short enough for a table."""
-    if causes_of(summary, threshold):
+    if causes_of(summary, threshold, allow_skipped=allow_skipped):
         return "NOT held"
-    return "-" if _only_measured(summary) else "held"
+    return "held" if summary.n else "-"
 
 
-def _only_measured(summary: EvalSummary) -> bool:
-    return bool(summary.measured) and not (summary.n or summary.errors or summary.not_evaluable)
+def _reaches(average: float, needed: float) -> bool:
+    return average >= needed or math.isclose(average, needed, rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+
+def _why_nothing(summaries: Sequence[EvalSummary]) -> str:
+    """The cause where no eval says anything, and none has a cause of its own."""
+    if any(summary.skipped for summary in summaries):
+        return "every eval was skipped, or gives nothing but metrics"
+    return "there are nothing but metrics; no eval gives a score or a label"
 
 
 def _missing(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial, update_wrapper
+from inspect import Parameter, Signature
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ from looplet.core.codec import to_jsonable
 from looplet.core.records import escape_controls
 from looplet.errors import EvalError
 from looplet.evals.context import EvalContext
+from looplet.evals.marks import wants_of
 from looplet.evals.results import EvalResult, Outcome
-from looplet.evals.running import evaluate
+from looplet.evals.running import Given, evaluate
 from looplet.evals.scored import EvalInfo, Scored
 
 if TYPE_CHECKING:
@@ -29,22 +32,47 @@ class EvalFailed(AssertionError):
     """An eval's verdict on a run is a fail."""
 
 
-class EvalItem(pytest.Item):
-    """One eval on one run."""
+def stand_in(function: FunctionType) -> Callable[..., None]:
+    """What pytest is shown of an eval: a function whose parameters are the eval's fixtures."""
+
+    def eval_stand_in() -> None:
+        """Never called: the item calls the eval itself."""
+
+    parameters = [Parameter(name, Parameter.KEYWORD_ONLY) for name in wants_of(function).fixtures]
+    stand_in = update_wrapper(eval_stand_in, function)
+    stand_in.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return stand_in
+
+
+class _IdAsText(pytest.Item):
+    """Has its id from text, of which pytest itself tells the part in brackets from the name.
+
+    A test function that is made with brackets in its name has an id without that part, so that
+    ``--lf`` would not know it again.
+    """
+
+    def __init__(self, name: str, parent: Any, **node: Any) -> None:
+        super().__init__(name, parent, **{**node, "nodeid": f"{parent.nodeid}::{name}"})
+
+
+class EvalItem(pytest.Function, _IdAsText):
+    """One eval on one run: a test function for pytest, which sees its fixtures alone."""
 
     def __init__(
         self,
         *,
-        function: FunctionType,
+        eval_function: FunctionType,
         info: EvalInfo,
         marks: Sequence[pytest.Mark],
         trajectory: Trajectory,
+        judge: Any = None,
         **node: Any,
     ) -> None:
         super().__init__(**node)
-        self.function = function
+        self.eval_function = eval_function
         self.info = info
         self.trajectory = trajectory
+        self.judge = judge
         self.scored: Scored | None = None
         if marks:
             self.own_markers.extend(marks)
@@ -53,7 +81,9 @@ class EvalItem(pytest.Item):
     def runtest(self) -> None:
         """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
         self.scored = None
-        evaluation = evaluate(self.function, EvalContext.from_trajectory(self.trajectory))
+        given = Given(judge=self.judge, fixtures=self.funcargs)
+        context = EvalContext.from_trajectory(self.trajectory)
+        evaluation = evaluate(self.eval_function, context, given=given)
         self.scored = self.score(evaluation.outcome, evaluation.result)
         self.user_properties.extend(self.scored.properties())
         if evaluation.error is not None:
@@ -70,25 +100,26 @@ class EvalItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A fail as its own text; an error as the traceback from the user's eval on."""
-        error, code = excinfo.value, self.function.__code__
+        show = partial(pytest.Item.repr_failure, self)  # a test function's own takes no style
+        error, code = excinfo.value, self.eval_function.__code__
         if isinstance(error, EvalFailed):
-            return self._at_eval(super().repr_failure(excinfo, style="value"), str(error))
+            return self._at_eval(show(excinfo, style="value"), str(error))
         file = Path(code.co_filename)
         if any(Path(entry.path) == file for entry in excinfo.traceback):
             excinfo.traceback = excinfo.traceback.cut(path=file)
         elif isinstance(error, EvalError):
-            return self._at_eval(super().repr_failure(excinfo, style="value"), str(error))
-        return super().repr_failure(excinfo, style)
+            return self._at_eval(show(excinfo, style="value"), str(error))
+        return show(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the eval is defined; the line counts from 0."""
-        return self.path, self.function.__code__.co_firstlineno - 1, self.name
+        return self.path, self.eval_function.__code__.co_firstlineno - 1, self.name
 
     def _at_eval(self, shown: Any, text: str) -> Any:
         """Let the one-line form of a failure name the eval's line and the first line of a text."""
         crash = getattr(shown, "reprcrash", None)
         if crash is not None:
-            crash.path, crash.lineno = str(self.path), self.function.__code__.co_firstlineno
+            crash.path, crash.lineno = str(self.path), self.eval_function.__code__.co_firstlineno
             crash.message = text.split("\n", 1)[0]
         return shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
+import numbers
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ NEEDABLE = (
     *("steps", "stop_reason", "task", "trajectory"),
 )
 """What ``needs`` may name: fields of the context that a run can lack."""
+GIVEN = frozenset({"case", "llm"})
+"""Parameters that looplet itself gives an eval: the case of the run, and the judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +36,25 @@ class EvalMark:
 
     tags: tuple[str, ...] = ()
     threshold: float | None = None
-    """The lowest pass rate at which the gate holds, 0 to 1; ``None`` leaves it to the run."""
+    """The lowest average at which the gate holds, 0 to 1; ``None`` leaves it to the run."""
     required: bool = False
     """Whether the gate falls if this eval is missing, or not evaluable, even once."""
     needs: tuple[str, ...] = ()
     """Fields of the context without which there is nothing to judge."""
+    vectorized: bool = False
+    """Whether it takes a table of many runs at once, and gives a value for each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What an eval asks for beside its context, by the names of its parameters."""
+
+    takes: frozenset[str] = frozenset()
+    """Those of ``GIVEN`` that it takes."""
+    needs: frozenset[str] = frozenset()
+    """Those of them that have no default."""
+    fixtures: tuple[str, ...] = ()
+    """All others without a default, in order."""
 
 
 _PLAIN = EvalMark()
@@ -48,11 +65,18 @@ def eval_mark(
     threshold: float | None = None,
     required: bool = False,
     needs: Iterable[str] = (),
+    vectorized: bool = False,
 ) -> Callable[[Function], Function]:
     """Mark a function as an eval. It stays the same function, to be called with a context.
 
-    ``tags`` become pytest marks. Raises ``EvalError`` on a tag that cannot be one, a threshold
-    outside 0 to 1, or a need that no context has.
+    ``tags`` become pytest marks. ``threshold`` is the average, 0 to 1, below which the gate does
+    not hold; of an eval that says yes or no that is its pass rate. A ``required`` eval must be run,
+    and be evaluable on every run. A run that lacks one of ``needs`` is not evaluable. A
+    ``vectorized`` eval is called once, with an Arrow table of all runs instead of a context, and
+    gives a value for each row.
+
+    Raises ``EvalError`` on a tag that cannot be a mark, a threshold outside 0 to 1, or a need that
+    no context has.
 
     >>> @eval_mark("verdict", threshold=0.9, needs=("final_output",))
     ... def eval_names_a_sum(ctx):
@@ -62,9 +86,17 @@ def eval_mark(
     """
     for tag in tags:
         _check_tag(tag)
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise EvalError(f"eval_mark's threshold is a pass rate from 0 to 1, not {threshold!r}")
-    mark = EvalMark(tags=tags, threshold=threshold, required=required, needs=_checked_needs(needs))
+    _check_threshold(threshold)
+    for name, flag in (("required", required), ("vectorized", vectorized)):
+        if not isinstance(flag, bool):
+            raise EvalError(f"eval_mark's {name} is True or False, not {flag!r}")
+    mark = EvalMark(
+        tags=tags,
+        threshold=threshold,
+        required=required,
+        needs=_checked_needs(needs),
+        vectorized=vectorized,
+    )
 
     def put(function: Function) -> Function:
         function.__dict__[ATTRIBUTE] = mark
@@ -77,6 +109,12 @@ def mark_of(function: Callable[..., Any]) -> EvalMark:
     """The mark of a function; the plain one if it has none."""
     mark: EvalMark = getattr(function, "__dict__", {}).get(ATTRIBUTE, _PLAIN)
     return mark
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What an eval is called; an object that can be called, by its class."""
+    name: str = getattr(function, "__name__", type(function).__name__)
+    return name
 
 
 def is_marked(function: object) -> bool:
@@ -92,24 +130,50 @@ def is_eval(function: object, module_name: str, *, prefix: str = PREFIX) -> bool
 
 
 @lru_cache(maxsize=256)  # asked again for every run
-def wants_judge(function: Callable[..., Any]) -> bool:
-    """Whether an eval has a parameter ``llm``."""
-    return "llm" in inspect.signature(function).parameters
+def wants_of(function: Callable[..., Any]) -> Wants:
+    """What an eval asks for. A parameter with a default is its own, but for those of ``GIVEN``.
+
+    >>> wants_of(lambda ctx, tmp_path, llm=None, limit=3: True).fixtures
+    ('tmp_path',)
+    """
+    rest = [
+        each
+        for each in [*inspect.signature(function).parameters.values()][1:]
+        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    bare = [each.name for each in rest if each.default is each.empty]
+    return Wants(
+        takes=GIVEN.intersection(each.name for each in rest),
+        needs=GIVEN.intersection(bare),
+        fixtures=tuple(name for name in bare if name not in GIVEN),
+    )
 
 
 def check_parameters(function: Callable[..., Any]) -> None:
-    """Raise ``EvalError`` unless a function can be called as ``(ctx)`` or ``(ctx, llm)``."""
+    """Raise ``EvalError`` unless a function can be called as ``(ctx)``, the rest by name."""
     parameters = list(inspect.signature(function).parameters.values())
-    name = function.__name__
+    name, takes = name_of(function), "a table" if mark_of(function).vectorized else "a context"
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if not parameters or parameters[0].kind not in (*positional, inspect.Parameter.VAR_POSITIONAL):
         raise EvalError(f"{name} takes no context. Write it as: def {name}(ctx): ...")
+    if parameters[0].name in GIVEN:
+        raise EvalError(
+            f"the first parameter of {name} is {takes}, and it is called {parameters[0].name!r}. "
+            f"Write it as: def {name}(ctx, {parameters[0].name}): ..."
+        )
     for parameter in parameters[1:]:
-        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if parameter.name != "llm" and parameter.default is parameter.empty and not variadic:
-            raise EvalError(
-                f"{name} asks for {parameter.name!r}; an eval is called as (ctx) or (ctx, llm)"
-            )
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+            raise EvalError(f"{name} takes {parameter.name!r} by place; an eval is given by name")
+    if mark_of(function).vectorized and "case" in wants_of(function).needs:
+        raise EvalError(f"{name} is vectorized: it judges many runs at once, and gets no case")
+
+
+def _check_threshold(threshold: object) -> None:
+    if threshold is None:
+        return
+    is_number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= threshold <= 1:  # type: ignore[operator]
+        raise EvalError(f"eval_mark's threshold is an average from 0 to 1, not {threshold!r}")
 
 
 def _check_tag(tag: object) -> None:

@@ -61,7 +61,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="RATE",
         type=_rate,
         default=1.0,
-        help="pass rate, 0 to 1, that an eval must reach if its mark names none (default: 1)",
+        help="average, 0 to 1, that an eval must reach if its mark names none (default: 1); of "
+        "an eval that says yes or no that is its pass rate",
+    )
+    group.addoption(
+        "--looplet-judge",
+        metavar="MODULE:ATTR",
+        help="the backend for evals with a parameter llm, or a function that makes it",
+    )
+    group.addoption(
+        "--looplet-allow-skipped",
+        action="store_true",
+        help="let the gate hold although evals were skipped, as they are without a judge",
     )
     group.addoption(
         "--looplet-no-scores",
@@ -84,13 +95,17 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.getoption("looplet_gate"):
             raise pytest.UsageError("--looplet-gate judges a store: add --looplet-store DIR")
         return
+    _check_store(config, store)
+    from looplet.evals.scoring import Scoring
+
+    config.pluginmanager.register(Scoring(config), "looplet-scoring")
+
+
+def _check_store(config: pytest.Config, store: str) -> None:
     path = config.invocation_params.dir / store
     if not path.is_dir():
         raise pytest.UsageError(f"--looplet-store: there is no directory {path}")
     config.option.looplet_store = str(path)
-    from looplet.evals.scoring import Scoring
-
-    config.pluginmanager.register(Scoring(config), "looplet-scoring")
 
 
 @pytest.fixture(scope="session")

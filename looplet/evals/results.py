@@ -32,6 +32,10 @@ class Outcome(str, Enum):
     """Metrics without a score or a label: shown, and counted neither way."""
 
 
+SKIPPED = "skipped"
+"""The label of an eval that was not asked: it has no judge, or its author says so."""
+
+
 @runtime_checkable
 class SaysItself(Protocol):
     """What an eval may return beside plain values: something that knows its own result."""

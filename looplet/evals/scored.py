@@ -14,9 +14,6 @@ from looplet.core.codec import JSON, digest
 from looplet.evals.marks import mark_of
 from looplet.evals.results import EvalResult, Outcome
 
-SKIPPED = "skipped"
-"""The label of an eval that was skipped by its author, not for want of data."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalInfo:

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from looplet.core.records import new_id
-from looplet.errors import LoopletError
+from looplet.errors import EvalError, LoopletError
 from looplet.evals import gate
-from looplet.evals.collect import TROUBLE, runs_of
+from looplet.evals.collect import TROUBLE, judge_of, runs_of
 from looplet.evals.items import EvalItem
-from looplet.evals.results import EvalResult, Outcome
-from looplet.evals.scored import SKIPPED, EvalInfo, Scored
+from looplet.evals.results import SKIPPED, EvalResult, Outcome
+from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.summary import EvalSummary, reason_lines, summarize, table
 
 WORKER_KEY = "looplet"
@@ -48,6 +48,7 @@ class Scoring:
         self.store: str = config.getoption("looplet_store")
         self.gated = config.getoption("looplet_gate") is not None
         self.threshold: float = config.getoption("looplet_threshold")
+        self.allow_skipped: bool = config.getoption("looplet_allow_skipped")
         self.is_worker = hasattr(config, "workerinput")
         self.scored: dict[str, Scored] = {}
         """By node id, so that an eval that is run again counts once."""
@@ -85,6 +86,14 @@ class Scoring:
         yield
         self.selected = _count(items)
         self.deselected = collected - self.selected
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Make the judge before anything is collected, since a judge may be an error, too."""
+        try:
+            judge_of(config)
+        except EvalError as error:
+            raise pytest.UsageError(f"--looplet-judge: {error}") from error
 
     def _refuse_store(self) -> None:
         if TROUBLE in self.config.stash:
@@ -173,6 +182,7 @@ class Scoring:
             threshold=self.threshold,
             expected=self.evals.values(),
             troubles=self._troubles(session, exitstatus),
+            allow_skipped=self.allow_skipped,
         )
         if exitstatus in _JUDGED:
             good = self.verdict.held and not self.other_failures
@@ -242,7 +252,9 @@ class Scoring:
         return lines
 
     def _cell(self, summary: EvalSummary) -> str:
-        return gate.cell(summary, self.threshold) if self.gated else "-"
+        if not self.gated:
+            return "-"
+        return gate.cell(summary, self.threshold, allow_skipped=self.allow_skipped)
 
 
 _FAILING = (Outcome.FAIL.value, Outcome.ERROR.value)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from looplet.core.records import escape_controls
-from looplet.evals.results import Outcome
+from looplet.evals.results import SKIPPED, Outcome
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.statistics import Interval, wilson_interval
 
@@ -25,8 +26,14 @@ class EvalSummary:
     errors: int = 0
     measured: int = 0
     """Runs for which there are metrics and nothing else."""
-    mean_score: float | None = None
-    """Over the runs that have a score; ``None`` if none has."""
+    skipped: int = 0
+    """Those of the not evaluable that were not asked: without a judge, or by the author's word."""
+    unscored_fails: int = 0
+    """Those of the failed that have no score: a label that is no passing one, or no label."""
+    scores: tuple[float, ...] = ()
+    """Of the runs that have one, in order."""
+    metrics: tuple[tuple[str, float], ...] = ()
+    """The mean of each metric, over the runs for which there is nothing else."""
     reasons: tuple[tuple[str, int], ...] = ()
     """Why runs were not evaluable, and what the errors were, the most frequent first."""
 
@@ -41,9 +48,27 @@ class EvalSummary:
         return self.passed / self.n if self.n else None
 
     @property
+    def mean_score(self) -> float | None:
+        """Over the runs that have a score; ``None`` if none has."""
+        return mean(self.scores)
+
+    @property
     def interval(self) -> Interval | None:
         """The 95 % interval of the rate; ``None`` without a rate."""
         return wilson_interval(self.passed, self.n) if self.n else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """The mean, rounded once, so that equal values have that value; ``None`` without any.
+
+    >>> mean([0.7, 0.7, 0.7])
+    0.7
+    """
+    return _mean(values) if values else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(sum(map(Fraction, values)) / len(values))
 
 
 def summarize(scored: Iterable[Scored]) -> list[EvalSummary]:
@@ -56,9 +81,10 @@ def summarize(scored: Iterable[Scored]) -> list[EvalSummary]:
 
 def _summary(group: Sequence[Scored]) -> EvalSummary:
     counts = Counter(each.outcome for each in group)
-    scores = [each.result.score for each in group if each.result.score is not None]
-    unjudged = (Outcome.NOT_EVALUABLE, Outcome.ERROR)
-    reasons = Counter(each.result.explanation for each in group if each.outcome in unjudged)
+    results = [each.result for each in group if each.outcome in (Outcome.PASS, Outcome.FAIL)]
+    unjudged = [each for each in group if each.outcome in (Outcome.NOT_EVALUABLE, Outcome.ERROR)]
+    absent = (each.result.label for each in group if each.outcome is Outcome.NOT_EVALUABLE)
+    reasons = Counter(each.result.explanation for each in unjudged)
     return EvalSummary(
         eval=group[0].eval,
         passed=counts[Outcome.PASS],
@@ -66,9 +92,20 @@ def _summary(group: Sequence[Scored]) -> EvalSummary:
         not_evaluable=counts[Outcome.NOT_EVALUABLE],
         errors=counts[Outcome.ERROR],
         measured=counts[Outcome.MEASURED],
-        mean_score=sum(scores) / len(scores) if scores else None,
+        skipped=sum(label == SKIPPED for label in absent),
+        unscored_fails=sum(each.score is None and not each.passed for each in results),
+        metrics=_means(each.result.metrics for each in group if each.outcome is Outcome.MEASURED),
+        scores=tuple(each.score for each in results if each.score is not None),
         reasons=tuple(reasons.most_common()),
     )
+
+
+def _means(results: Iterable[Mapping[str, float]]) -> tuple[tuple[str, float], ...]:
+    found: dict[str, list[float]] = {}
+    for metrics in results:
+        for name, value in metrics.items():
+            found.setdefault(name, []).append(value)
+    return tuple((name, _mean(values)) for name, values in found.items())
 
 
 def table(

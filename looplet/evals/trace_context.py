@@ -1,4 +1,4 @@
-"""What an eval reads of a run, live or in a trace directory. Knows trajectories; knows no eval."""
+"""What an eval reads of a run: live, as a trajectory, or in a directory. Knows no eval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from looplet.core.codec import JSON
-from looplet.trajectory.model import SESSION_LOG, Trajectory, termination_reason
+from looplet.core.records import Step
+from looplet.trajectory.model import (
+    DONE_TOOL,
+    SESSION_LOG,
+    StepRecord,
+    Trajectory,
+    final_output,
+    termination_reason,
+)
 from looplet.trajectory.trace_reading import open_trace, read_json
 
 ARTIFACTS, METRICS = "artifacts.json", "metrics.json"
@@ -59,6 +67,35 @@ def read_context(path: Path) -> dict[str, Any]:
     if trajectory.final_output is None:
         found["final_output"] = metrics.get("output")
     return found
+
+
+def live_run(
+    state: Any, session_log: Any, *, since: int, run_id: str, started_at: datetime | None
+) -> Trajectory:
+    """A run that has just ended, as a recorder would have kept it; ``since`` is its first step."""
+    run = Trajectory(
+        trajectory_id=run_id,
+        run_id=run_id,
+        task=getattr(state, "task", None),
+        steps=[record_of(step) for step in state.steps[since:]],
+        started_at=started_at,
+        stop_reason=getattr(state, "_stop_reason", None),
+        metadata={SESSION_LOG: "" if session_log is None else session_log.render()},
+    )
+    run.final_output = final_output(run, done_tool=getattr(state, "_done_tool", DONE_TOOL))
+    return run
+
+
+def record_of(step: Step) -> StepRecord:
+    """A step as it is kept, as far as it tells of itself."""
+    return StepRecord(
+        step_num=step.number,
+        tool_call=step.tool_call,
+        tool_result=step.tool_result,
+        duration_ms=step.tool_result.duration_ms,
+        pretty=step.pretty(),
+        usage=step.usage,
+    )
 
 
 def _with_expected(task: JSON, metrics: dict[str, JSON]) -> JSON:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from looplet.core.checkpoint import write_whole
-from looplet.errors import LoopletError, MissingExtra, SkillError
+from looplet.errors import FileThere, LoopletError, MissingExtra, SkillError
 from looplet.skills.blueprint import AgentBlueprint
 from looplet.skills.bundle import ENTRYPOINT, SkillBundle, SkillRuntime, load_skill_bundle
 from looplet.skills.describing import blueprint_from_bundle
@@ -20,12 +20,6 @@ from looplet.skills.presets import AgentPreset
 from looplet.skills.skill import FILE, Skill
 
 _MARK = "Written by looplet from a bundle; write it again instead of editing it."
-
-
-class FileThere(SkillError, FileExistsError):
-    """A file would have to be replaced, and nobody asked for that."""
-
-    __str__ = Exception.__str__
 
 
 def export_bundle_to_library_code(

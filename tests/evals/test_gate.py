@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from looplet.evals import gate
-from looplet.evals.results import EvalResult, Outcome
+from looplet.evals.results import SKIPPED, EvalResult, Outcome
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.summary import summarize, table
 
 PLAIN = EvalInfo(key="eval_x.py::eval_x", name="eval_x")
+
+
+SCORES = {Outcome.PASS: 1.0, Outcome.FAIL: 0.0}
 
 
 def scored(*outcomes, info=PLAIN):
@@ -20,7 +27,7 @@ def scored(*outcomes, info=PLAIN):
             eval=info,
             trajectory_id=f"t{index}",
             outcome=outcome,
-            result=EvalResult(info.name, score=1.0 if outcome is Outcome.PASS else None),
+            result=EvalResult(info.name, score=SCORES.get(outcome)),
         )
         for index, outcome in enumerate(outcomes)
     ]
@@ -61,7 +68,7 @@ def test_it_fails_closed_at_any_threshold(outcomes, cause):
 
 
 def test_a_rate_below_the_threshold_is_a_cause_with_both_numbers():
-    assert verdict(P, F, threshold=0.9).causes == ("eval_x: pass rate 0.500 is below 0.900",)
+    assert verdict(P, F, threshold=0.9).causes == ("eval_x: average 0.500 is below 0.900",)
 
 
 def test_the_marks_own_threshold_goes_before_the_runs():
@@ -87,6 +94,39 @@ def test_metrics_beside_verdicts_count_neither_way():
     assert verdict(P, M, threshold=1.0).held
 
 
+@pytest.mark.parametrize("result", [EvalResult(label="no"), EvalResult(explanation="odd")])
+def test_a_fail_without_a_score_never_lets_it_hold(result):
+    (one,) = scored(F)
+    summaries = summarize([*scored(P, P), replace(one, result=result)])
+    assert gate.judge(summaries, threshold=0).causes == (
+        "eval_x: 1 run without a score, and without a passing label",
+    )
+
+
+def test_what_was_skipped_may_be_allowed_but_not_all_of_it_nor_what_is_required():
+    skip = EvalResult(label=SKIPPED, explanation="it needs a judge")
+    required = EvalInfo(key="r", name="eval_r", required=True)
+    for info, others, allowed in ((PLAIN, (P,), True), (PLAIN, (), False), (required, (P,), False)):
+        (one,) = scored(N, info=info)
+        both = [replace(one, result=skip), *scored(*others, info=EvalInfo(key="o", name="eval_o"))]
+        assert gate.judge(summarize(both), threshold=0, allow_skipped=True).held is allowed
+        assert not gate.judge(summarize(both), threshold=0).held
+    assert not verdict(N, threshold=0, allow_skipped=True).held, "it was asked, and had no data"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.floats(0, 1))
+def test_it_holds_exactly_where_the_average_reaches_the_threshold(values, threshold):
+    (one,) = scored(P)
+    results = (EvalResult(score=value) for value in values)
+    summaries = summarize(replace(one, result=each, outcome=each.outcome) for each in results)
+    average = sum(map(Fraction, values)) / len(values)
+    held = gate.judge(summaries, threshold=threshold).held
+    assert held or average < threshold
+    assert not held or average >= threshold - 1e-11, "but for the rounding of floats"
+    assert gate.judge(summaries, threshold=values[0]).held or min(values) < values[0]
+    assert not gate.judge(summaries, threshold=math.nan).held
+
+
 def test_troubles_are_causes():
     assert verdict(P, troubles=["the run was cut short"]).causes == ("the run was cut short",)
 
@@ -107,7 +147,7 @@ def test_every_run_is_counted_once(outcomes):
         summary.measured,
     )
     assert sum(counts) == len(outcomes)
-    assert summary.mean_score == (1.0 if P in outcomes else None)
+    assert summary.scores == tuple(SCORES[each] for each in outcomes if each in SCORES)
 
 
 def test_a_verdict_travels_unchanged():

@@ -14,6 +14,7 @@ from looplet.evals.marks import (
     is_eval,
     is_marked,
     mark_of,
+    wants_of,
 )
 
 
@@ -68,7 +69,7 @@ def test_a_mark_without_parentheses_is_refused_with_a_remedy():
             return True
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.1, 80])
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, 80, float("nan"), True, "0.5"])
 def test_a_threshold_that_is_no_rate_is_refused(threshold):
     with pytest.raises(EvalError, match="from 0 to 1"):
         eval_mark(threshold=threshold)
@@ -87,11 +88,34 @@ def test_the_plugin_looks_for_the_attribute_that_the_mark_puts():
     assert plugin.MARKED == ATTRIBUTE
 
 
-def test_an_eval_takes_a_context_and_at_most_a_judge():
-    check_parameters(lambda ctx: True)
-    check_parameters(lambda ctx, llm: True)
-    check_parameters(lambda ctx, limit=3, **rest: True)
-    with pytest.raises(EvalError, match="'tmp_path'"):
-        check_parameters(lambda ctx, tmp_path: True)
+def test_an_eval_takes_a_context_and_the_rest_by_name():
+    for function in (
+        lambda ctx: True,
+        lambda ctx, llm, case, tmp_path: True,
+        lambda ctx, limit=3, **rest: True,
+    ):
+        check_parameters(function)
     with pytest.raises(EvalError, match="takes no context"):
         check_parameters(lambda: True)
+    with pytest.raises(EvalError, match=r"is called 'llm'.*\(ctx, llm\)"):
+        check_parameters(lambda llm: True)
+    with pytest.raises(EvalError, match="'tmp_path' by place"):
+        check_parameters(lambda ctx, tmp_path, /: True)
+
+
+def test_what_an_eval_asks_for_is_told_by_its_parameters():
+    wants = wants_of(lambda ctx, tmp_path, case, llm=None, limit=3: True)
+    assert (wants.takes, wants.needs) == ({"case", "llm"}, {"case"})
+    assert wants.fixtures == ("tmp_path",)
+
+
+def test_a_vectorized_eval_judges_many_runs_and_gets_no_case():
+    assert mark_of(eval_mark(vectorized=True)(lambda runs: [])).vectorized
+    with pytest.raises(EvalError, match="gets no case"):
+        check_parameters(eval_mark(vectorized=True)(lambda runs, case: []))
+
+
+@pytest.mark.parametrize("name", ["required", "vectorized"])
+def test_a_flag_that_is_none_is_refused(name):
+    with pytest.raises(EvalError, match=f"{name} is True or False, not 'yes'"):
+        eval_mark(**{name: "yes"})

@@ -128,7 +128,7 @@ def test_a_broken_eval_file_is_a_collection_error(project, write, source):
     ("source", "text"),
     [
         ("@eval_mark('two words')\ndef eval_x(ctx): ...", "*'two words' cannot be a pytest mark*"),
-        ("def eval_x(ctx, tmp_path): ...", "*eval_x asks for 'tmp_path'*"),
+        ("def eval_x(llm): ...", "*eval_x is a context, and it is called 'llm'*"),
         (
             "import pytest\n@pytest.mark.parametrize('a', [1])\ndef eval_x(ctx): ...",
             "*takes no pytest.mark.parametrize*",
@@ -423,5 +423,5 @@ def test_options_are_in_one_group_and_begin_alike(pytester):
     text = pytester.runpytest_inprocess("--help").stdout.str()
     group = text.split("evals and cassettes of agents:\n", 1)[1].split("\n\n", 1)[0]
     options = [line.split()[0] for line in group.splitlines() if line.startswith("  --")]
-    assert len(options) == 5
+    assert len(options) == 7
     assert all(option.startswith("--looplet-") for option in options)

@@ -24,7 +24,7 @@ def test_it_does_not_hold_below_the_threshold(project):
     result = gate(project, "evals")
     assert result.ret == FAILED
     result.stdout.fnmatch_lines(
-        ["gate: NOT held", "  - eval_right_price: pass rate 0.667 is below 1.000"]
+        ["gate: NOT held", "  - eval_right_price: average 0.667 is below 1.000"]
     )
 
 
@@ -43,7 +43,7 @@ def test_it_does_not_hold_below_the_threshold(project):
         ("def helper(ctx): return True", "no evals were run"),
         (
             "@eval_mark(threshold=0.9)\ndef eval_x(ctx): return 'unsure'",
-            "eval_x: pass rate 0.000 is below 0.900",
+            "eval_x: 3 runs without a score, and without a passing label",
         ),
         (
             "@eval_mark(required=True, needs=['session_log_text'])\ndef eval_x(ctx): return True",

@@ -11,7 +11,7 @@ from looplet.errors import BackendRefused, EvalError
 from looplet.evals import EvalContext, NotEvaluable, eval_mark
 from looplet.evals.judge import YES_NO, RubricJudge, Scale, agreement
 from looplet.evals.results import Outcome
-from looplet.evals.running import evaluate
+from looplet.evals.running import Given, evaluate
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.testing import AsyncScriptedToolBackend, MockLLMBackend, ScriptedToolBackend
 from looplet.trajectory.store import TrajectoryStore
@@ -162,7 +162,7 @@ def test_an_eval_with_a_parameter_llm_is_given_the_judges_model(make_ctx, say):
         return POLITE(ctx, llm=llm)
 
     llm = ScriptedToolBackend([say("yes")])
-    evaluation = evaluate(eval_polite, make_ctx(), judge_llm=llm)
+    evaluation = evaluate(eval_polite, make_ctx(), given=Given(judge=llm))
     assert evaluation.outcome is Outcome.PASS
     assert evaluation.result.metadata["judge_model"] == "scripted"
     assert evaluate(eval_polite, make_ctx()).outcome is Outcome.NOT_EVALUABLE
@@ -172,7 +172,7 @@ def test_the_scores_dataset_has_the_judge_of_each_score(tmp_path, make_ctx, say)
     def eval_polite(ctx, llm):
         return POLITE(ctx, llm=llm)
 
-    judged = evaluate(eval_polite, make_ctx(), judge_llm=ScriptedToolBackend([say("yes")]))
+    judged = evaluate(eval_polite, make_ctx(), given=Given(judge=ScriptedToolBackend([say("yes")])))
     one = Scored(
         eval=EvalInfo.of(eval_polite, key="k"),
         trajectory_id="t",
