@@ -31,7 +31,7 @@ def of_request(request: ModelRequest) -> dict[str, str]:
     >>> of_request(ModelRequest(method="generate", prompt="hi"))
     {'gen_ai.input.messages': '[{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]'}
     """
-    said = [each for each in request.conversation() if each.role != "system"]
+    said = request.conversation()[1 if request.system_prompt else 0 :]
     out = {names.INPUT_MESSAGES: as_json([_message(each) for each in said])}
     if request.system_prompt:
         out[names.SYSTEM_INSTRUCTIONS] = as_json([_text(request.system_prompt)])
@@ -100,7 +100,8 @@ def _part(block: Mapping[str, JSON]) -> Part:
     if kind == "tool_use":
         return _call(block.get("id"), block.get("name", ""), block.get("input"))
     if kind == "thinking":
-        return {"type": "reasoning", "content": block.get("thinking", "")}
+        rest = {name: value for name, value in block.items() if name not in ("type", "thinking")}
+        return {"type": "reasoning", "content": block.get("thinking", ""), **rest}
     return {"type": "unknown", **block}
 
 

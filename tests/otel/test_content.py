@@ -32,7 +32,7 @@ def checked(told):
     """The messages of an attribute, after a look at what the schema wants of every part."""
     messages = json.loads(told)
     for message in messages:
-        assert message["role"] in {"user", "assistant", "tool"}
+        assert message["role"] in {"system", "user", "assistant", "tool"}
         for part in message["parts"]:
             assert NEEDED[part["type"]] == part.keys() - {"type"}
     return messages
@@ -55,6 +55,7 @@ def test_every_reply_is_one_message_with_a_reason_and_its_parts_in_order(reply, 
 def test_every_request_is_told_in_the_order_of_its_messages(blocks, text):
     messages = (
         ChatMessage(role="user", content=text),
+        ChatMessage(role="system", content=text),
         ChatMessage(role="assistant", content=text, blocks=tuple(blocks)),
         ChatMessage(role="tool", content=text, call_id="a"),
     )
@@ -63,8 +64,14 @@ def test_every_request_is_told_in_the_order_of_its_messages(blocks, text):
     )
     told = content.of_request(request)
     roles = [message["role"] for message in checked(told["gen_ai.input.messages"])]
-    assert roles == ["user", "assistant", "tool"]
+    assert roles == ["user", "system", "assistant", "tool"]
     assert json.loads(told["gen_ai.system_instructions"])[0]["content"] == "Be brief."
+
+
+def test_a_thought_keeps_what_its_provider_wants_back():
+    block = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    ((message,),) = [json.loads(told) for told in content.of_reply([block], None).values()]
+    assert message["parts"] == [{"type": "reasoning", "content": "hm", "signature": "s"}]
 
 
 def test_a_task_is_told_by_its_words_and_an_answer_by_its_only_text():

@@ -7,7 +7,10 @@ import sys
 
 
 def test_a_missing_package_is_named_with_its_extra():
-    code = "import sys; sys.modules['opentelemetry'] = None; import looplet.otel"
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None; "
+        "from looplet.otel import OpenTelemetryHook"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "looplet[otel]"' in done.stderr
 
@@ -19,3 +22,12 @@ def test_the_loop_loads_no_tracing_until_it_is_asked_to():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_conventions_need_no_package():
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None; "
+        "from looplet.otel import content, conventions; print(conventions.CHAT)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "chat"
