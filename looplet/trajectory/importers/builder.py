@@ -191,6 +191,10 @@ class RunBuilder:
         by_tool = (each.call_id for each in known if tool is not None and each.tool == tool)
         return next(by_id, None) or next(by_tool, None)
 
+    def step_waiting(self, call_id: str) -> StepRecord:
+        """The open step that ``answer`` would give the result of that id to."""
+        return next(step for step in self._open if step.tool_call.call_id == call_id)
+
     def last_text(self) -> str | None:
         """What the model said last, if that was a text and no call."""
         said = next((each for each in reversed(self.messages) if each.role == "assistant"), None)

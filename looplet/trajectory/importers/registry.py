@@ -18,6 +18,7 @@ _MODULES = (
     "swe_agent",
     "mini_swe_agent",
     "inspect_logs",
+    "otlp",
     "vcr",
     "claude_code",
     "anthropic_messages",

@@ -142,6 +142,126 @@ ATIF = {
     ],
 }
 
+
+def attributes(**values):
+    """Attributes of a span, the parts of their names with two underscores between them."""
+    kinds = {str: "stringValue", int: "intValue", float: "doubleValue", list: "arrayValue"}
+    return [
+        {
+            "key": name.replace("__", "."),
+            "value": {kinds[type(each)]: {"values": each} if isinstance(each, list) else each},
+        }
+        for name, each in values.items()
+    ]
+
+
+def span(number, told, **more):
+    """A span of one trace, below the first."""
+    return {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": f"{number:016x}",
+        "parentSpanId": f"{1:016x}" if number > 1 else "",
+        "name": "x",
+        "startTimeUnixNano": str(number * 10**9),
+        "endTimeUnixNano": number * 10**9 + 5,
+        "attributes": told,
+        **more,
+    }
+
+
+ASKS = '[{"role": "assistant", "parts": [{"type": "tool_call", "id": "c", "name": "look"}]}]'
+SAID = '[{"role": "tool", "parts": [{"type": "tool_call_response", "id": "c", "response": [1]}]}]'
+SPANS = [
+    span(
+        1,
+        attributes(gen_ai__operation__name="invoke_agent", looplet__stop_reason="done"),
+        status={"code": 2, "message": "m"},
+    ),
+    span(
+        2,
+        attributes(
+            gen_ai__operation__name="chat",
+            gen_ai__input__messages='[{"role": "user", "content": "hi"}]',
+            gen_ai__output__messages=ASKS,
+            gen_ai__usage__input_tokens="3",
+            gen_ai__request__temperature=0.5,
+            gen_ai__response__finish_reasons=[{"stringValue": "stop"}],
+            gen_ai__tool__definitions='[{"type": "function", "name": "look", "parameters": {}}]',
+        ),
+    ),
+    span(
+        3,
+        attributes(
+            gen_ai__operation__name="execute_tool",
+            gen_ai__tool__name="look",
+            gen_ai__tool__call__id="c",
+            gen_ai__tool__call__arguments='{"n": 1}',
+            looplet__step__number=2,
+            error__type="timeout",
+        ),
+        events=[{"name": "exception", "attributes": attributes(exception__type="E")}],
+    ),
+    span(
+        4,
+        attributes(
+            openinference__span__kind="LLM",
+            llm__input_messages__0__message__role="user",
+            llm__input_messages__0__message__contents__0__message_content__text="hi",
+            llm__output_messages__0__message__tool_calls__0__tool_call__function__name="look",
+        ),
+    ),
+    span(
+        5,
+        attributes(gen_ai__operation__name="chat"),
+        events=[
+            {"name": "gen_ai.tool.message", "attributes": attributes(content="x", id="c")},
+            {"name": "gen_ai.choice", "attributes": attributes(message='[{"text": "x"}]')},
+            {"name": "x", "attributes": attributes(gen_ai__input__messages=SAID)},
+        ],
+    ),
+    span(
+        6,
+        attributes(traceloop__span__kind="tool", traceloop__entity__input='{"kwargs": {"n": 1}}'),
+    ),
+]
+OWN = [
+    span(
+        11,
+        attributes(
+            gen_ai__operation__name="invoke_agent",
+            looplet__run__trajectory_id='"t"',
+            looplet__run__metadata='{"n": 1}',
+            looplet__run__tags='["a"]',
+            looplet__run__trial="1",
+            looplet__unknown=[{"stringValue": "end"}],
+        ),
+        parentSpanId="",
+    ),
+    span(
+        12,
+        attributes(
+            gen_ai__operation__name="chat",
+            looplet__call__index="0",
+            looplet__call__params='{"seed": 1}',
+            looplet__call__first_token_ms="1.5",
+        ),
+        parentSpanId=f"{11:016x}",
+    ),
+    span(
+        13,
+        attributes(
+            gen_ai__operation__name="execute_tool",
+            gen_ai__tool__call__result='{"$looplet": "tuple", "value": [1]}',
+            looplet__step__number=1,
+            looplet__step__usage='{"input_tokens": 1}',
+            looplet__step__error_detail='{"retriable": true}',
+            looplet__step__llm_call_indices="[0]",
+            error__type="timeout",
+        ),
+        parentSpanId=f"{11:016x}",
+    ),
+]
+
 BASES = {
     "atif": ATIF,
     "tau-bench": [
@@ -210,6 +330,17 @@ BASES = {
         "plan": {"steps": [{"solver": "s"}]},
         "results": {},
         "samples": [SAMPLE],
+    },
+    "otlp": {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": attributes(service__name="s")},
+                "scopeSpans": [
+                    {"scope": {"name": "tests"}, "spans": SPANS},
+                    {"scope": {"name": "looplet"}, "spans": OWN},
+                ],
+            }
+        ]
     },
     "vcr": {
         "interactions": [
