@@ -15,6 +15,7 @@ _MODULES: tuple[str, ...] = (
     "looplet_traces",
     "openai_messages",
     "atif",
+    "otlp",
 )
 """Modules of this package."""
 
