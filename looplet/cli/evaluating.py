@@ -102,6 +102,7 @@ def evaluate_runs(given: argparse.Namespace) -> int:
     if summaries:
         shown = scored if given.verbose else ()
         say("\n".join(report_lines(summaries, verdict, threshold=given.threshold, scored=shown)))
+    sys.stdout.flush()  # what follows on stderr is about it
     _tell(recorded, reason_lines(summaries), verdict.causes)
     return HELD if verdict.held else FELL
 

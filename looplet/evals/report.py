@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from looplet.core.records import escape_controls
 from looplet.evals import gate
 from looplet.evals.results import Outcome
 from looplet.evals.scored import Scored
@@ -22,7 +21,7 @@ def report_lines(
     threshold: float,
     scored: Sequence[Scored] = (),
 ) -> list[str]:
-    """The whole report, in plain text. With ``scored``, each eval is followed by its runs."""
+    """The whole report, as it is to be said. With ``scored``, each eval is followed by its runs."""
     width = max([NAME_WIDTH, *(len(summary.eval.name) for summary in summaries)])
     runs: dict[str, list[Scored]] = {}
     for each in scored:
@@ -36,7 +35,7 @@ def report_lines(
     word = "PASS" if verdict.held else "FAIL"
     lines += ["", f"  overall: {'-' if overall is None else format(overall, '.2f')}"]
     lines.append(f"  threshold: {threshold:.2f}  → {word}")
-    return [escape_controls(line) for line in lines]
+    return lines
 
 
 def _eval_line(summary: EvalSummary, verdict: gate.Verdict, width: int) -> str:

@@ -98,6 +98,13 @@ CLOSED = [
         "average 0.800 is below 0.900",
     ),
     ("raised", "def eval_x(ctx): raise ValueError('bad')", ANY, (), "ValueError: bad"),
+    (
+        "raised once",
+        "seen = []\ndef eval_x(ctx):\n    seen.append(1)\n    return 1 / (len(seen) - 1)",
+        ANY,
+        (),
+        "1 error",
+    ),
     ("none", "def eval_x(ctx): pass", ANY, (), "returned nothing"),
     ("nan", "def eval_x(ctx): return float('nan')", ANY, (), "gave nan"),
     ("inf", "def eval_x(ctx): return {'score': 1, 'loss': float('inf')}", ANY, (), "gave inf"),
