@@ -44,6 +44,8 @@
     ├── EvalError                                an eval cannot be collected or run
     │   ├── CasesMissing         (FileNotFoundError)  there are no cases at that path
     │   └── CasesDamaged         (ValueError)    cases cannot be read, or are none
+    ├── StatisticsError          (ValueError)    numbers from which nothing can be concluded
+    │   └── ReplaysCounted                       replays of one recording were counted as trials
     └── NotEvaluable                             an eval's own word: there is nothing to judge
 
     Divergence                   (BaseException) a replay asked for what was not recorded
@@ -214,6 +216,14 @@ class UnknownTarget(ExporterError, ValueError):
 
 class EvalError(LoopletError):
     """An eval cannot be collected or run."""
+
+
+class StatisticsError(LoopletError, ValueError):
+    """A statistic was asked of numbers that cannot give it."""
+
+
+class ReplaysCounted(StatisticsError):
+    """Replays of one recording were given as several trials."""
 
 
 class CasesMissing(EvalError, FileNotFoundError):
