@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-RUN = frozenset({"python", "console", "bash"})
+RUN = frozenset({"python", "console", "bash", "markdown"})
 SHOWN = frozenset({"text", "yaml", "sql", "json"})
 ANY = "…"
 _FENCE = re.compile(r"(`{3,})\s*(\S*)\s*(.*)")
@@ -180,6 +180,8 @@ class _PageRun:
         where = self._where(block.line)
         if block.language and block.language not in RUN | SHOWN:
             raise PageError(f"{where}: nobody knows what to do with {block.language!r}")
+        if block.language == "markdown" and block.title is None:
+            raise PageError(f"{where}: a markdown block is a file, and needs a title")
         if block.language == "text" and (
             before is None or before.language != "python" or before.title is not None
         ):
@@ -188,7 +190,8 @@ class _PageRun:
     def _write(self, block: Block, later: list[Block]) -> None:
         title = block.title
         assert title is not None
-        compile(block.text, title, "exec")
+        if block.language == "python":
+            compile(block.text, title, "exec")
         words = {Path(title).stem, *Path(title).parts[:-1]}
         if not any(word in each.text for each in later if each.is_run for word in words):
             raise PageError(f"{self._where(block.line)}: nothing on the page uses {title}")
