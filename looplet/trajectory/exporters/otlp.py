@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from looplet.core.codec import digest
+from looplet.trajectory.exporters.files import whole_file
 from looplet.trajectory.exporters.otlp_encoding import Encoder
 from looplet.trajectory.exporters.otlp_spans import request_of
 from looplet.trajectory.exporters.registry import Loss, OnLoss, Target
@@ -27,17 +28,17 @@ FILE = "traces.jsonl"
 
 def write(trajectories: Iterable[Trajectory], folder: Path, on_loss: OnLoss) -> int:
     """Write each run as a line; every run can be held."""
-    beside = folder / f".{FILE}.tmp"
     seen: Counter[str] = Counter()
-    with beside.open("w", encoding="utf-8") as file:
+    with whole_file(folder / FILE) as file:
         for run in trajectories:
             seen[run.trajectory_id] += 1
             encoder = Encoder()
             request = request_of(run, _trace_id(run, seen[run.trajectory_id]), encoder)
-            file.write(json.dumps(request, separators=(",", ":")) + "\n")
+            file.write(json.dumps(request, separators=(",", ":")).encode() + b"\n")
             for message in encoder.losses:
                 on_loss(Loss(trajectory_id=run.trajectory_id, message=message))
-    beside.rename(folder / FILE)
+    if not seen:
+        (folder / FILE).unlink()
     return seen.total()
 
 
