@@ -76,8 +76,8 @@ def evaluate_runs(given: argparse.Namespace) -> int:
     """Evaluate, show by name, judge."""
     from looplet.evals import gate
     from looplet.evals.discovery import eval_discover
-    from looplet.evals.judges import load_judge
     from looplet.evals.marks import check_parameters, name_of
+    from looplet.evals.named_judge import load_judge
     from looplet.evals.recorded import read_recorded
     from looplet.evals.report import report_lines
     from looplet.evals.running import Given

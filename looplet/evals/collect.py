@@ -9,8 +9,8 @@ import pytest
 
 from looplet.errors import EvalError, LoopletError
 from looplet.evals.items import EvalItem, stand_in
-from looplet.evals.judges import load_judge
 from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
+from looplet.evals.named_judge import load_judge
 from looplet.evals.runs import Run, load_runs
 from looplet.evals.scored import EvalInfo
 

@@ -62,7 +62,7 @@ class EvalResult:
     explanation: str = ""
     duration_ms: float = 0
     """Wall clock of the eval, in milliseconds."""
-    metadata: dict[str, JSON] = field(default_factory=dict, repr=False)
+    metadata: dict[str, JSON] = field(default_factory=dict, repr=False, kw_only=True)
     """What else is kept with the score, as a judge's name and model."""
 
     @property
