@@ -77,6 +77,7 @@ def test_the_models_own_words_prove_nothing():
         ("done", {"summary": "7"}, {"status": "completed", "said": "7"}),
         final_output={"summary": "7"},
     )
+    ctx.steps[2].tool_result.data = {"euro": 7}
     assert not grounded(ctx, ignore_tools="note")
     assert grounded(ctx)
     finish = context_of_calls(("finish", {"n": 7}, {"said": 7}), final_output={"n": 7})

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from looplet import EvalContext, LoopConfig, ToolSpec, composable_loop, tools_from
 from looplet.errors import EvalError, NotEvaluable
 from looplet.evals import library
-from looplet.evals.matchers import any_order, exact, in_order, no_repeats, progresses, subset
+from looplet.evals.matchers import Call, any_order, exact, in_order, no_repeats, progresses, subset
 from looplet.evals.trying import context_of_calls
 from looplet.testing import ScriptedToolBackend
 from looplet.trajectory import TrajectoryRecorder
@@ -37,7 +37,7 @@ def test_a_reply_that_was_no_call_is_no_tools_error():
 
 def test_names_are_forbidden_and_calls_are_not_taken_for_names():
     assert not library.no_forbidden_tool(context_of_calls("bash"), "ba*")
-    for tools in ((), (["bash"],)):
+    for tools in ((), (Call("bash"),)):
         with pytest.raises(EvalError):
             library.no_forbidden_tool(context_of_calls("bash"), *tools)
 
