@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, chain
 from numbers import Integral, Real
 from operator import itemgetter
 from typing import Any, cast
@@ -22,8 +22,6 @@ from looplet.trajectory.schema import FLAT, NESTED, TRAJECTORIES, Column, Kind, 
 from looplet.trajectory.text import SUBSTITUTE, JsonText, escape_text, to_json_text
 
 _LISTED = frozenset({Kind.TEXTS, Kind.INDICES})
-_TEXTUAL = frozenset({Kind.TEXT, Kind.JSON})
-_FIXED = frozenset({Kind.INT32, Kind.INT64, Kind.FLOAT, Kind.FLAG, Kind.TIME})
 
 
 class Gathered:
@@ -86,29 +84,27 @@ class _Columns:
     """Values of columns that belong together, one list a column."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._values: list[tuple[Column, Callable[[Any], Any], list[Any]]] = [
-            (column, itemgetter(column.name), []) for column in columns
+        self._values: list[tuple[Column, list[Any]]] = [(column, []) for column in columns]
+        self._ways = [
+            (itemgetter(column.name), values, _taker(column)) for column, values in self._values
         ]
+        """How each column's value is got from a row, where it goes, and what is done to it."""
 
     def value(self, name: str, place: int) -> Any:
         """One value."""
-        return next(values[place] for column, _, values in self._values if column.name == name)
+        return next(values[place] for column, values in self._values if column.name == name)
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Add rows; how many bytes they take, about."""
         size = 8 * len(rows) * len(self._values)
-        for column, getter, values in self._values:
-            some = list(map(getter, rows))
-            kind = column.kind
-            if kind in _FIXED or some.count(None) == len(some):
-                values.extend(some)
+        for getter, values, take in self._ways:
+            if take is None:
+                values.extend(map(getter, rows))
                 continue
-            if kind is Kind.JSON:
-                some = [_json_text(value, column.name) for value in some]
-            elif kind in _LISTED:
-                some = [value.copy() if type(value) is list else value for value in some]
-            if kind in _TEXTUAL:
-                size += sum([len(value) for value in some if isinstance(value, str)])
+            some = list(map(getter, rows))
+            if some.count(None) < len(some):
+                some, more = take(some)
+                size += more
             values.extend(some)
         return size
 
@@ -117,7 +113,7 @@ class _Columns:
     ) -> list[pa.Array[Any]]:
         """Each column as an array; ``row_of`` tells whose value stands at a place."""
         made = []
-        for column, _, values in self._values:
+        for column, values in self._values:
             try:
                 made.append(_array(values, column))
             except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
@@ -142,9 +138,35 @@ def _culprit(values: Sequence[Any], column: Column) -> int:
     return 0
 
 
-def _json_text(value: object, name: str) -> str | None:
-    if value is None or type(value) is JsonText:
-        return value
+def _taker(column: Column) -> Callable[[list[Any]], tuple[list[Any], int]] | None:
+    """What is done to values of a column when they come: as they are to be kept, and their bytes.
+
+    ``None`` where nothing is to be done, since they are of one size and do not change.
+    """
+    if column.kind is Kind.JSON:
+        return partial(_take_json, column.name)
+    if column.kind is Kind.TEXT:
+        return _take_texts
+    return _take_lists if column.kind in _LISTED else None
+
+
+def _take_json(name: str, values: list[Any]) -> tuple[list[Any], int]:
+    texts = [
+        value if value is None or type(value) is JsonText else _json_text(value, name)
+        for value in values
+    ]
+    return texts, sum([len(text) for text in texts if text is not None])
+
+
+def _take_texts(values: list[Any]) -> tuple[list[Any], int]:
+    return values, sum([len(value) for value in values if isinstance(value, str)])
+
+
+def _take_lists(values: list[Any]) -> tuple[list[Any], int]:
+    return [value.copy() if type(value) is list else value for value in values], 0
+
+
+def _json_text(value: object, name: str) -> str:
     try:
         return to_json_text(value)
     except ValueError as error:
@@ -156,7 +178,9 @@ def _array(values: list[Any], column: Column) -> pa.Array[Any]:
     """One column; its values are looked at one by one only if any is of another type."""
     kind = column.kind
     kinds = set(map(type, values)) - _NOTHING
-    if not kinds <= _EXACT.get(kind, _NOTHING):
+    if kind in _LISTED and kinds <= _LIST:
+        kinds = set(map(type, chain.from_iterable(filter(None, values))))
+    if not kinds <= _EXACT.get(kind, frozenset()):
         packer, name = _PACKERS[kind], column.name
         values = [None if value is None else packer(value, name) for value in values]
     elif kind is Kind.TEXT and kinds:
@@ -210,6 +234,7 @@ def _listed(value: Any, name: str) -> list[Any]:
 
 
 _NOTHING: frozenset[type] = frozenset({type(None)})
+_LIST: frozenset[type] = frozenset({list})
 _EXACT: Mapping[Kind, frozenset[type]] = {
     Kind.TEXT: frozenset({str}),
     Kind.JSON: frozenset({str, JsonText}),
@@ -217,8 +242,9 @@ _EXACT: Mapping[Kind, frozenset[type]] = {
     Kind.INT64: frozenset({int}),
     Kind.FLOAT: frozenset({int, float}),
     Kind.FLAG: frozenset({bool}),
+    Kind.INDICES: frozenset({int}),
 }
-"""Types whose values go into a column as they are."""
+"""Types whose values go into a column as they are; of lists, the types of their items."""
 _PACKERS: Mapping[Kind, Callable[[Any, str], Any]] = {
     Kind.TEXT: _pack_text,
     Kind.JSON: lambda value, _: value,
