@@ -58,6 +58,7 @@ bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/crowd.py
 	$(BIN)/python benchmarks/replay.py
+	$(BIN)/python benchmarks/store.py
 
 PEERS := $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))
 

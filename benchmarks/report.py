@@ -23,9 +23,10 @@ SCRIPTS = {
     "imports": "imports.py",
     "crowd": "crowd.py",
     "replay": "replay.py",
+    "store": "store.py",
     "peers": "peers/compare.py",
 }
-QUICK = {"loop", "memory", "crowd", "replay"}
+QUICK = {"loop", "memory", "crowd", "replay", "store"}
 """Scripts that take --quick."""
 
 

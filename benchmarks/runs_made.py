@@ -1,8 +1,7 @@
 """Runs to store: as a recorder has them, each with its own texts. Knows no file.
 
-They are put together rather than run, since a hundred thousand are wanted; a test compares one
-with what the loop records. About nine of ten end with their done-call, one result in sixteen is
-an error, and there are four models and fifty tasks.
+They are put together rather than run, since a hundred thousand are wanted. About nine of ten end
+with their done-call, one result in sixteen is an error, and there are four models and fifty tasks.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from recorded import words
 from looplet.core.codec import digest
 from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, summarize_args
+from looplet.core.sofar import SoFar
 from looplet.trajectory.model import LLMCall, StepRecord, Trajectory, chain
 
 STEPS = 10
@@ -136,7 +136,7 @@ def _calls(
                 tools=_SCHEMAS,
                 step_num=place + 1,
                 model=MODELS[dice[-4] % len(MODELS)],
-                messages=tuple(messages),
+                messages=SoFar(messages, len(messages)),
                 params=dict(_PARAMS),
                 input_tokens=100 + 300 * place + dice[place],
                 output_tokens=40 + dice[place + 1] % 64,

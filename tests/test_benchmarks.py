@@ -85,6 +85,16 @@ def test_digests_of_replays_in_other_processes_are_compared():
     assert "All digests of a mode are equal." in printed
 
 
+def test_the_store_stands_beside_json_in_three_forms():
+    printed = run("store.py", "--runs", "30")
+    forms, looks, queries, scans, frames = map(rows, printed.strip().split("\n\n"))
+    assert forms.keys() == {"one JSON file a run", "JSONL", "JSONL.zst", "store"}
+    assert {"whether it completed", "each step's tool", "each step's arguments"} <= looks.keys()
+    assert len(queries) == 3
+    assert scans.keys() == {"3 runs", "30 runs"} or not Path("/proc/self/clear_refs").exists()
+    assert frames.keys() == {"630"}
+
+
 def test_a_worker_answers_each_line():
     lines = [["steps", 3, 2], ["crowd", 2, 3, 0]]
     given = "".join(f"{json.dumps(line)}\n" for line in lines)
