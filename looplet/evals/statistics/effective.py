@@ -29,5 +29,5 @@ def effective_tasks(
     ``single`` is the sum of squares that ``n`` single trials would have, ``seen`` the one between
     the means of tasks; ``most`` is the number of trials a task, for trials that pass or fail.
     """
-    unbiased = min(single, seen * n / (n - 1)) if n > 1 else single
+    unbiased = seen * n / (n - 1) if n > 1 else single
     return n * max(1.0, min((single + events) / (unbiased + events), most))

@@ -12,12 +12,14 @@ in Matched-pairs Design", Statistics in Medicine 22 (2003), 265-278.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from looplet.evals.statistics.special import functions
 
 _STEPS = 60
 _GRID = 24
 _ZOOMS = 4
+_NEGLIGIBLE = 1e-18
 
 
 def score(n: float, gained: float, lost: float, difference: float) -> float:
@@ -56,6 +58,7 @@ def _upper(n: float, gained: float, lost: float, z: float) -> float:
     return low
 
 
+@lru_cache(maxsize=4096)  # the evals of a suite, and simulated ones, come to few counts
 def tail(n: int, least: float, difference: float) -> float:
     """The chance of a score of ``least`` or more in ``n`` pairs, at most, if a difference holds.
 
@@ -95,12 +98,16 @@ def _chances(n: int, fewest: list[int], difference: float, shares: list[float]) 
     import numpy as np
 
     special = functions()
-    discordant, needed = np.arange(n + 1), np.array(fewest)
-    share = np.array(shares)[:, None]
+    discordant, share = np.arange(n + 1), np.array(shares)[:, None]
     up = np.where(share > 0, (share + difference) / (2 * np.where(share > 0, share, 1)), 0.5)
     ways = special.gammaln(n + 1) - special.gammaln(discordant + 1)
     ways = ways - special.gammaln(n - discordant + 1)
     logs = special.xlogy(discordant, share) + special.xlog1py(n - discordant, -share)
-    tails = special.bdtrc(np.maximum(needed - 1, 0), discordant, np.clip(up, 0, 1))
-    tails = np.where(needed > discordant, 0.0, np.where(needed == 0, 1.0, tails))
-    return [float(each) for each in (np.exp(ways + logs) * tails).sum(axis=1)]
+    chances = np.exp(ways + logs)
+    needed = np.array(fewest) + np.zeros_like(chances, dtype=int)
+    # The tail is what takes time, and most numbers of pairs that differ are next to impossible.
+    rows, columns = np.nonzero((chances > _NEGLIGIBLE) & (needed <= discordant))
+    least = needed[rows, columns]
+    tails = special.bdtrc(np.maximum(least - 1, 0), columns, np.clip(up[rows, 0], 0, 1))
+    tails = np.where(least == 0, 1.0, tails) * chances[rows, columns]
+    return [float(each) for each in np.bincount(rows, weights=tails, minlength=len(shares))]
