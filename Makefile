@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-model test-faults coverage check format static record bench bench-peers bench-docs clean
+.PHONY: help demo test test-model test-faults test-ecosystem coverage check format static record bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -33,6 +33,22 @@ test-faults: $(READY)  ## the backends against a server that breaks on purpose
 	@test -x .bench/llmock/bin/llmock || { $(PYTHON) -m venv .bench/llmock && \
 	  .bench/llmock/bin/python -m pip install --quiet --disable-pip-version-check llmock==0.2.2; }
 	PATH="$(CURDIR)/.bench/llmock/bin:$$PATH" $(BIN)/python -m pytest tests/backends/test_faults.py
+
+ECOSYSTEM := $(patsubst tests/ecosystem/%.txt,.bench/ecosystem-%/.ready,$(wildcard tests/ecosystem/*.txt))
+ECOSYSTEM_PYTHON ?= $(PYTHON)
+
+# harbor's validator needs pydantic alone, and not the hundreds of packages that run its agents
+.bench/ecosystem-harbor/.ready: PIP_FLAGS := --no-deps
+
+.bench/ecosystem-%/.ready: tests/ecosystem/%.txt
+	@$(ECOSYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
+	  { echo "harbor needs Python 3.12 or later: make ECOSYSTEM_PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(ECOSYSTEM_PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement $<
+	@touch $@
+
+test-ecosystem: $(READY) $(ECOSYSTEM)  ## what is exported, given to the tools that it is for (installs 700 MB)
+	$(BIN)/python -m pytest -m ecosystem tests/ecosystem
 
 coverage: $(READY)  ## branch coverage by room, from the data of the last test run with --cov
 	$(BIN)/python scripts/branch_coverage.py

@@ -20,7 +20,6 @@ from typing import Any
 from looplet.core.codec import JSON
 from looplet.core.messages import ChatMessage
 from looplet.core.prompt import task_text
-from looplet.core.show import json_text
 from looplet.trajectory.atif import (
     NAME,
     OWN,
@@ -54,7 +53,7 @@ def write(trajectories: Iterable[Trajectory], folder: Path, on_loss: OnLoss) -> 
             document, losses = document_of(run)
             text = None if document is None else to_json_text(document)
         except ValueError as error:
-            text, losses = None, [f"it is left out, as it has no JSON form: {error}"]
+            text, losses = None, [f"it is left out, as it has no such form: {error}"]
         for message in losses:
             on_loss(Loss(trajectory_id=run.trajectory_id, message=message))
         if text is not None:
@@ -234,14 +233,14 @@ class _Writer:
         extra = dict(self._extras[id(asked.step)])
         for name in ("call_id", "tool", "args"):
             extra.pop(name, None)
-        if extra.get("result") == _content(asked) and isinstance(extra.get("result"), str):
+        if extra.get("result") == asked.told() and isinstance(extra.get("result"), str):
             del extra["result"]
         else:
             extra["result"] = asked.step.tool_result.data
         return call | _own({"step": extra})
 
     def _result(self, asked: Asked) -> dict[str, JSON]:
-        result: dict[str, JSON] = {"source_call_id": asked.id, "content": _content(asked)}
+        result: dict[str, JSON] = {"source_call_id": asked.id, "content": asked.told()}
         refs = [{"trajectory_id": lane} for lane in self._lanes_within(asked)]
         if refs:
             result["subagent_trajectory_ref"] = refs
@@ -290,18 +289,6 @@ def _usual_reply(call: LLMCall) -> dict[str, JSON] | None:
     return None if said is None else said.to_dict()
 
 
-def _content(asked: Asked) -> str:
-    """A result as the model was told it; as text where it never was."""
-    if asked.answer is not None:
-        return asked.answer.content
-    if asked.step is None:
-        return ""
-    result = asked.step.tool_result
-    if result.error is not None:
-        return result.error
-    return result.data if isinstance(result.data, str) else json_text(result.data)
-
-
 def _thought(call: LLMCall) -> str | None:
     blocks = call.response if isinstance(call.response, list) else []
     thoughts = [block.get("thinking") for block in blocks if block.get("type") == "thinking"]
@@ -347,11 +334,11 @@ def _tokens(count: int | None) -> int | None:
 
 def _time(seconds: float | None) -> str | None:
     """ISO 8601, where a calendar reaches."""
-    if seconds is None or not math.isfinite(seconds):
+    if seconds is None:
         return None
     try:
         return (_EPOCH + timedelta(seconds=seconds)).isoformat()
-    except OverflowError:
+    except (OverflowError, ValueError):
         return None
 
 

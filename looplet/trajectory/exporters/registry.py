@@ -16,6 +16,7 @@ _MODULES: tuple[str, ...] = (
     "openai_messages",
     "atif",
     "otlp",
+    "scout",
 )
 """Modules of this package."""
 

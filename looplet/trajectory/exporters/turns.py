@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from looplet.core.codec import JSON
 from looplet.core.messages import ChatMessage
+from looplet.core.show import json_text
 from looplet.core.sofar import same_start
 from looplet.trajectory.importers.replies import in_parts
 from looplet.trajectory.model import LLMCall, StepRecord
@@ -28,6 +29,17 @@ class Asked:
     """``None`` if nothing was done."""
     answer: ChatMessage | None = None
     """The message that told its result."""
+
+    def told(self) -> str:
+        """The result as the model was told it; as text where it never was."""
+        if self.answer is not None:
+            return self.answer.content
+        if self.step is None:
+            return ""
+        result = self.step.tool_result
+        if result.error is not None:
+            return result.error
+        return result.data if isinstance(result.data, str) else json_text(result.data)
 
 
 @dataclass(slots=True, kw_only=True)

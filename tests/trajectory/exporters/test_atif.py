@@ -179,11 +179,12 @@ def test_a_run_without_calls_tells_its_task_and_that_nobody_counted(tmp_path, ma
 def test_what_cannot_be_told_is_a_loss_and_the_rest_is_written(tmp_path, make):
     picture = ChatMessage(role="user", content="See.", blocks=({"type": "image", "data": "x"},))
     seen = replace(make("seen", steps=1), llm_calls=[chat(0, [picture], "a pear")])
-    runs = [Trajectory(trajectory_id="none", run_id="r"), seen]
+    broken = replace(seen, started_at=seen.started_at.replace(tzinfo=None))
+    runs = [Trajectory(trajectory_id="none", run_id="r"), broken, seen]
     documents, losses = export(tmp_path, *runs)
     assert [each["trajectory_id"] for each in documents] == ["seen"]
-    assert "left out" in losses[0]
-    assert "image" in losses[1]
+    assert all("left out" in loss for loss in losses[:2])
+    assert "image" in losses[2]
 
 
 @pytest.mark.parametrize("number", [float("inf"), 1e300])
