@@ -12,12 +12,12 @@ from looplet.trajectory.model import Trajectory
 
 _MODULES = (
     "looplet_traces",
-    "atif",
     "tau_bench",
     "intercode",
     "swe_agent",
     "mini_swe_agent",
     "inspect_logs",
+    "atif",
     "otlp",
     "vcr",
     "claude_code",
