@@ -114,7 +114,7 @@ class Conversation:
             if not step.get("is_copied_context").flag():
                 self._note_time(step)
             source = step.need("source")
-            if source.value not in {"system", "user", "agent"}:
+            if source.value not in ("system", "user", "agent"):  # no set: it may be a list
                 raise source.wrong("'system', 'user' or 'agent'")
             if source.value == "agent":
                 self._take_agent(step)

@@ -155,6 +155,7 @@ def test_parts_of_messages_are_kept(write, read):
     [
         ({"version": "1.9"}, "$.schema_version: is not a known version: 'ATIF-v1.9'"),
         ({"source": "robot"}, "$.steps[0].source: is not 'system', 'user' or 'agent': 'robot'"),
+        ({"source": ["user"]}, "$.steps[0].source: is not 'system', 'user' or 'agent': "),
         ({"timestamp": "noon"}, "$.steps[0].timestamp: is not a time: 'noon'"),
     ],
 )
