@@ -7,7 +7,7 @@ conventions allow that. It is recorded only where the user asked for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from looplet.core.backend import Reply
@@ -25,14 +25,21 @@ def as_json(value: Any) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def of_request(request: ModelRequest) -> dict[str, str]:
-    """What a model is sent, by attribute.
+def of_message(message: ChatMessage) -> str:
+    """One message."""
+    return as_json(_message(message))
+
+
+def of_request(
+    request: ModelRequest, *, told: Callable[[ChatMessage], str] = of_message
+) -> dict[str, str]:
+    """What a model is sent, by attribute; ``told`` gives the JSON of each message.
 
     >>> of_request(ModelRequest(method="generate", prompt="hi"))
     {'gen_ai.input.messages': '[{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]'}
     """
     said = request.conversation()[1 if request.system_prompt else 0 :]
-    out = {names.INPUT_MESSAGES: as_json([_message(each) for each in said])}
+    out = {names.INPUT_MESSAGES: f"[{', '.join(map(told, said))}]"}
     if request.system_prompt:
         out[names.SYSTEM_INSTRUCTIONS] = as_json([_text(request.system_prompt)])
     if request.tools:

@@ -72,8 +72,8 @@ def span_id(trace_id: str, *names: object) -> str:
 def nanoseconds(seconds: float) -> int:
     """Seconds as nanoseconds, without the error of a product of floats; zero of what is no time.
 
-    >>> nanoseconds(1_700_000_000.1) / 1e9
-    1700000000.1
+    >>> nanoseconds(1_700_000_000.009) / 10**9, round(1_700_000_000.009 * 1e9) / 10**9
+    (1700000000.009, 1700000000.0089998)
     """
     if not math.isfinite(seconds):
         return 0

@@ -6,14 +6,13 @@ stands in each call's span, as the conventions want it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from looplet import __version__
 from looplet.core.codec import JSON
 from looplet.core.messages import ChatMessage, ModelRequest
-from looplet.core.records import ToolError
 from looplet.otel import content
 from looplet.otel import conventions as names
 from looplet.trajectory import own_attributes as own
@@ -24,6 +23,12 @@ from looplet.trajectory.exporters.otlp_encoding import (
     nanoseconds,
     request,
     span_id,
+)
+from looplet.trajectory.exporters.otlp_fields import (
+    fields_of_call,
+    fields_of_run,
+    fields_of_step,
+    reason,
 )
 from looplet.trajectory.model import LLMCall, StepRecord, Trajectory
 from looplet.trajectory.recording import LOOPS_PURPOSE
@@ -50,6 +55,8 @@ class _Spans:
         self._step_ids = {
             step.step_num: self._step_id(place) for place, step in enumerate(run.steps)
         }
+        self._told: dict[int, tuple[ChatMessage, str]] = {}
+        """Messages by where they are in memory, which each holds as long as it stands here."""
         self._latest = _nanoseconds_of(run.started_at) or 0
         """Where a span is placed whose time is not known: at the end of the last that is."""
 
@@ -85,7 +92,7 @@ class _Spans:
             names.STEP_COUNT: len(run.steps),
             names.ERROR_TYPE: None if run.error is None else _type_of(run.error),
             own.UNKNOWN: _unknown(start=started, end=ended),
-            **own.written(own.RUN, _fields_of_run(run)),
+            **own.written(own.RUN, fields_of_run(run)),
         }
         first = min(begins, default=0) if started is None else started
         last = max([first, *ends]) if ended is None else ended
@@ -103,11 +110,11 @@ class _Spans:
             names.SCOPE: call.scope,
             **_sampling(call),
             **_tokens(call),
-            **_sent(call),
-            **({} if call.response is None else content.of_reply(call.response, _reason(call))),
+            **_sent(call, self._message),
+            **({} if call.response is None else content.of_reply(call.response, reason(call))),
             names.ERROR_TYPE: None if call.error is None else _type_of(call.error),
             own.UNKNOWN: _unknown(start=start, duration=call.duration_ms),
-            **own.written(own.CALL, _fields_of_call(call)),
+            **own.written(own.CALL, fields_of_call(call)),
         }
         title = names.CHAT if call.model is None else f"{names.CHAT} {call.model}"
         begun = self._latest if start is None else start
@@ -135,7 +142,7 @@ class _Spans:
             names.TOOL_RESULT: content.as_json(result.data) if is_told else None,
             names.ERROR_TYPE: None if kind is None else kind.value,
             own.UNKNOWN: _unknown(end=end, duration=step.duration_ms),
-            **own.written(own.STEP, _fields_of_step(step)),
+            **own.written(own.STEP, fields_of_step(step)),
         }
         ended = self._latest if end is None else end
         times = (max(0, ended - _length(step.duration_ms)), ended)
@@ -143,6 +150,13 @@ class _Spans:
         title = f"{names.EXECUTE_TOOL} {call.tool}"
         error = None if kind is None else result.error_message
         return self._span(self._step_id(place), self._root_id, title, times, attributes, error)
+
+    def _message(self, message: ChatMessage) -> str:
+        """A message's JSON, made once: each call is sent what the one before was, and more."""
+        known = self._told.get(id(message))
+        if known is None:
+            known = self._told[id(message)] = (message, content.of_message(message))
+        return known[1]
 
     def _step_id(self, place: int) -> str:
         return span_id(self._trace_id, "step", place)
@@ -200,7 +214,7 @@ def _answer(output: JSON) -> dict[str, str]:
     return content.of_reply(output if isinstance(output, str) else content.as_json(output), None)
 
 
-def _sent(call: LLMCall) -> dict[str, str]:
+def _sent(call: LLMCall, told: Callable[[ChatMessage], str]) -> dict[str, str]:
     """What the model was sent; a system prompt that stands before the rest is told apart."""
     messages, system = list(call.messages), ""
     if not messages:
@@ -216,8 +230,8 @@ def _sent(call: LLMCall) -> dict[str, str]:
         messages=messages,
         tools=tools if plain else (),
     )
-    told = content.of_request(asked)
-    return told if plain else {**told, names.TOOL_DEFINITIONS: content.as_json(tools)}
+    sent = content.of_request(asked, told=told)
+    return sent if plain else {**sent, names.TOOL_DEFINITIONS: content.as_json(tools)}
 
 
 def _is_system_prompt(message: ChatMessage) -> bool:
@@ -239,76 +253,11 @@ def _tokens(call: LLMCall) -> dict[str, Any]:
         names.INPUT_TOKENS: call.input_tokens if told else None,
         names.OUTPUT_TOKENS: call.output_tokens if told else None,
         names.CACHE_READ_TOKENS: call.cached_tokens,
-        names.FINISH_REASONS: None if call.finish_reason is None else [_reason(call)],
+        names.FINISH_REASONS: None if call.finish_reason is None else [reason(call)],
     }
-
-
-def _reason(call: LLMCall) -> str | None:
-    return None if call.finish_reason is None else names.finish_reason(call.finish_reason)
 
 
 def _type_of(error: str) -> str:
     """The kind of an error that is told as ``kind: message``."""
     kind, colon, _ = error.partition(": ")
     return kind if colon and kind.isidentifier() else "_OTHER"
-
-
-def _fields_of_run(run: Trajectory) -> dict[str, Any]:
-    told = (
-        "trajectory_id", "run_id", "task", "task_id", "trial", "dataset", "error", "reward",
-        "expected", "final_output", "cost_usd", "cassette", "cassette_hash", "replay_of",
-        "source_format", "source_uri", "git_sha", "looplet_version",
-    )  # fmt: skip
-    may_be_empty = ("tags", "artifacts", "metadata")
-    fields = {name: getattr(run, name) for name in told}
-    return fields | {name: getattr(run, name) or None for name in may_be_empty}
-
-
-def _fields_of_call(call: LLMCall) -> dict[str, Any]:
-    estimated = call.tokens_estimated
-    last = call.messages[-1].content if call.messages else call.prompt
-    return {
-        "index": call.index,
-        "method": call.method,
-        "prompt": None if call.prompt == last else call.prompt,
-        "params": call.params or None,
-        "finish_reason": None if call.finish_reason == _reason(call) else call.finish_reason,
-        "first_token_ms": call.first_token_ms,
-        "tokens_estimated": estimated or None,
-        "input_tokens": call.input_tokens if estimated else None,
-        "output_tokens": call.output_tokens if estimated else None,
-        "metadata": call.metadata or None,
-        "key": call.key,
-        "error": call.error,
-    }
-
-
-def _fields_of_step(step: StepRecord) -> dict[str, Any]:
-    call, result, usage = step.tool_call, step.tool_result, step.usage
-    return {
-        "reasoning": call.reasoning or None,
-        "context_before": step.context_before or None,
-        "warnings": result.warnings or None,
-        "metadata": result.metadata or None,
-        "call_metadata": call.metadata or None,
-        "error": result.error,
-        "error_detail": _detail(result.error_detail),
-        "result_key": result.result_key,
-        "llm_call_indices": step.llm_call_indices or None,
-        "usage": None if usage is None else {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "total_tokens": usage.total_tokens,
-            "estimated": usage.estimated,
-        },
-    }  # fmt: skip
-
-
-def _detail(error: ToolError | None) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    return {
-        "retriable": error.retriable,
-        "context": error.context,
-        "recovery_hint": error.recovery_hint,
-    }

@@ -191,6 +191,11 @@ class RunBuilder:
         by_tool = (each.call_id for each in known if tool is not None and each.tool == tool)
         return next(by_id, None) or next(by_tool, None)
 
+    @property
+    def waiting(self) -> set[str]:
+        """The ids of the calls that have no result yet."""
+        return {step.tool_call.call_id for step in self._open}
+
     def step_waiting(self, call_id: str) -> StepRecord:
         """The open step that ``answer`` would give the result of that id to."""
         return next(step for step in self._open if step.tool_call.call_id == call_id)

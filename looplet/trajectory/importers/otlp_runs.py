@@ -119,19 +119,19 @@ class _Run:
 
     def _answer_from(self, sent: Iterable[ChatMessage]) -> None:
         """Results that no tool's span told: the next call of the model is sent them."""
-        if not self._builder.is_waiting:
-            return
-        for message in sent:
-            if message.role == "tool" and message.call_id:
-                waiting = self._builder.waiting_for(message.call_id)
-                if waiting is not None:
-                    failed = any(block.get("is_error") is True for block in message.blocks)
-                    self._builder.answer(
-                        None if failed else message.content,
-                        call_id=waiting,
-                        error=message.content if failed else None,
-                        extra=self._builder.step_waiting(waiting).metadata,
-                    )
+        answers = [message for message in sent if message.role == "tool"]
+        waiting = self._builder.waiting if answers else set()
+        for message in answers:
+            if message.call_id not in waiting:
+                continue
+            waiting.discard(message.call_id)
+            failed = any(block.get("is_error") is True for block in message.blocks)
+            self._builder.answer(
+                None if failed else message.content,
+                call_id=message.call_id,
+                error=message.content if failed else None,
+                extra=self._builder.step_waiting(message.call_id).metadata,
+            )
 
     def _link(self) -> None:
         """Calls of looplet's to the steps that they say, and those inside of a tool to its step."""

@@ -20,6 +20,8 @@ RESOURCE_SPANS = ("resourceSpans", "resource_spans")
 _SCOPE_SPANS = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans")
 _SCOPE = ("scope", "instrumentationLibrary")
 _FAILED = frozenset({"2", "STATUS_CODE_ERROR"})
+_SECOND = 10**9
+"""In nanoseconds; a whole number, since whole numbers are divided without an error between."""
 _LARGEST = 1 << 64
 _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _MOST_DIGITS = 20
@@ -61,19 +63,19 @@ class Span:
     @property
     def start_s(self) -> float | None:
         """When it began: Unix time in seconds."""
-        return None if self.start_ns is None else self.start_ns / 1e9
+        return None if self.start_ns is None else self.start_ns / _SECOND
 
     @property
     def end_s(self) -> float | None:
         """When it ended: Unix time in seconds."""
-        return None if self.end_ns is None else self.end_ns / 1e9
+        return None if self.end_ns is None else self.end_ns / _SECOND
 
     @property
     def duration_ms(self) -> float | None:
         """How long it took, in milliseconds; ``None`` if that is not known."""
         if self.start_ns is None or self.end_ns is None:
             return None
-        return max(0, self.end_ns - self.start_ns) / 1e6
+        return max(0, self.end_ns - self.start_ns) / 10**6
 
     def get(self, *names: str) -> Node:
         """The first of these attributes that is there."""

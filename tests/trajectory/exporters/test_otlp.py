@@ -22,7 +22,7 @@ from looplet.trajectory.model import LLMCall, chain
 from tests.trajectory.conftest import MESSAGES, TRAJECTORIES, VALUES, make_trajectory
 
 TEXTS = st.text(max_size=8)
-TIMES = st.none() | st.integers(2**40, 2**52).map(
+TIMES = st.none() | st.integers(1_700_000_100_000_000, 2**52).map(
     lambda microseconds: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 )
 REPLIES = st.none() | TEXTS | st.lists(
@@ -88,7 +88,11 @@ def ordered(draw):
         run.ended_at = max(run.started_at, run.ended_at)
     steps = []
     for number, step in enumerate(run.steps, start=1):
-        step.step_num, step.timestamp, step.duration_ms = number, float(10 * number), 2.5
+        step.step_num, step.timestamp, step.duration_ms = (
+            number,
+            1_700_000_000.009 + 10 * number,
+            2.5,
+        )
         step.tool_result.tool = step.tool_call.tool
         step.tool_call.call_id = step.tool_call.call_id or "c"  # the loop's is never empty
         step.tool_result.call_id = step.tool_call.call_id
@@ -98,7 +102,7 @@ def ordered(draw):
         step.llm_call_indices = []
         steps.append(step)
     for index, call in enumerate(run.llm_calls):
-        call.index, call.timestamp, call.duration_ms = index, 10.0 * index + 1, 1.25
+        call.index, call.timestamp, call.duration_ms = index, 1_700_000_000.009 + 10 * index, 1.25
         call.step_num = index + 1 if index < len(steps) else None
         call.response, call.messages = draw(REPLIES), tuple(draw(CONVERSATIONS))
         call.temperature = draw(st.floats(0, 2))
@@ -222,8 +226,8 @@ def test_times_that_are_not_known_stay_so(tmp_path):
     run.started_at = run.ended_at = None
     run.steps[0].timestamp = run.steps[0].duration_ms = None
     run.steps[1].duration_ms = None
-    run.llm_calls[0].timestamp = run.llm_calls[0].duration_ms = None
-    run.llm_calls[1].duration_ms = None
+    run.llm_calls[0].duration_ms = None
+    run.llm_calls[1].timestamp = run.llm_calls[1].duration_ms = None
     _, (line,) = export(tmp_path, [run])
     spans = parsed(line).resource_spans[0].scope_spans[0].spans
     assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
@@ -233,7 +237,7 @@ def test_times_that_are_not_known_stay_so(tmp_path):
         (None, None), (100.25, None),
     ]  # fmt: skip
     assert [(call.timestamp, call.duration_ms) for call in found.llm_calls] == [
-        (None, None), (101.0, None),
+        (100.0, None), (None, None),
     ]  # fmt: skip
 
 

@@ -481,7 +481,7 @@ def test_failures_are_errors(write, read, stored):
         agent(told={"error.type": "timeout"}, status={"code": 2, "message": "too late"}),
         chat(2, told={"error.type": "429"}, status={"code": 2, "message": "slow down"}),
         tool(3, told={"error.type": "validation"}, **failed),
-        tool(4, status={"code": 2}, events=[raised]),
+        tool(4, status={"code": "STATUS_CODE_ERROR"}, events=[raised]),
         tool(5, status={"code": 2}),
     ]
     run = read(write(request(*spans))).run
@@ -511,6 +511,25 @@ def test_without_content_there_are_tokens_times_and_steps(write, read):
 def test_results_that_no_tools_span_tells_stand_in_the_next_request(write, read):
     without = [each for each in conversation(json.dumps) if "execute_tool" not in each["name"]]
     check(read(write(request(*without))).run)
+
+
+def test_a_result_that_is_sent_as_a_failure_is_an_error(write, read):
+    failed = [{"toolResult": {**BEDROCK_RESULT[0]["toolResult"], "status": "error"}}]
+    spans = [
+        agent(),
+        chat(2, events=[("gen_ai.choice", {"message": json.dumps(BEDROCK_CALL)})]),
+        chat(3, events=[("gen_ai.tool.message", {"content": json.dumps(failed)})]),
+    ]
+    (step,) = read(write(request(*spans))).run.steps
+    assert (step.tool_result.data, step.tool_result.error) == (None, "0.55")
+
+
+def test_a_part_of_no_kind_is_told(write, read):
+    sent = [{"role": "user", "parts": [{"type": {"odd": 1}, "content": "x"}]}]
+    spans = [agent(), chat(2, told={"gen_ai.input.messages": sent})]
+    found = read(write(request(*spans)))
+    assert len(found.runs[0].llm_calls) == 1
+    assert found.told[0].endswith("content[0].type: is not a text: an object with 1 members")
 
 
 def test_what_no_field_takes_is_kept(write, read):
