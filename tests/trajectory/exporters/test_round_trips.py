@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from looplet import LoopConfig, MockLLMBackend, ToolSpec, composable_loop, tools_from
 from looplet.core.messages import CallRequest, ChatMessage
+from looplet.core.records import is_dunder
 from looplet.core.show import json_text
 from looplet.testing import ScriptedToolBackend
 from looplet.trajectory import TrajectoryRecorder
@@ -32,7 +33,9 @@ DATA = st.recursive(
 )
 TURNS = st.lists(st.lists(DATA, min_size=1, max_size=3), max_size=4)
 """Values that the model has echoed: in a run turns, and in a turn calls."""
-CALLS = st.tuples(WORDS, st.dictionaries(WORDS, DATA, max_size=2), WORDS)
+NAMES = WORDS.filter(lambda word: not is_dunder(word))
+"""Names of arguments; those between double underscores are looplet's own, and no arguments."""
+CALLS = st.tuples(WORDS, st.dictionaries(NAMES, DATA, max_size=2), WORDS)
 """A tool, its arguments and its result."""
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
