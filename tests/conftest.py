@@ -17,7 +17,10 @@ from tests.servers import ChatServer
 pytest_plugins = ["pytester"]
 
 # No test asserts a time, and a slow machine is no failure.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("untimed", UNTIMED)
+# A gate says the same of the same code: CI draws the same cases each time, and we others.
+settings.register_profile("gate", UNTIMED, derandomize=True)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
