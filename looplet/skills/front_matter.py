@@ -12,6 +12,8 @@ from typing import Any
 from looplet.errors import MissingExtra, SkillError
 
 FENCE = "---"
+DEPTH = 50
+"""How deep lists and mappings may be nested: reading them is recursive."""
 _ENTRY = re.compile(r"([A-Za-z_][\w.-]*):[ \t]+(\S.*)")
 """A top-level key with its value on the same line."""
 _MARKED = tuple("\"'[{|>&*!#")
@@ -75,7 +77,12 @@ def _load(text: str) -> Any:
     except ImportError as error:
         raise MissingExtra("pyyaml", needed_for="SKILL.md", extra="skills") from error
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEPTH:
+                raise SkillError(f"the front matter is nested more than {DEPTH} levels deep")
             if isinstance(event, yaml.AliasEvent):
                 raise SkillError(
                     f"the front matter has an alias, *{event.anchor}; write the value out"
@@ -83,8 +90,6 @@ def _load(text: str) -> Any:
         return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes nothing but text
     except yaml.YAMLError as error:
         raise SkillError(f"the front matter cannot be read: {_told(error)}") from error
-    except RecursionError as error:
-        raise SkillError("the front matter is nested too deeply") from error
     except (TypeError, ValueError) as error:  # a key that cannot be one, a character it refuses
         if isinstance(error, SkillError):
             raise

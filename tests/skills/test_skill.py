@@ -101,7 +101,7 @@ def test_the_folder_gives_the_name_that_is_missing(tmp_path):
         ("---\nname: a\ndescription: b\nx: [a\n---\n", "cannot be read: line"),
         ("---\nname: a\ndescription: &b c\nx: *b\n---\n", "alias"),
         ("---\nname: a\ndescription: b\n[a, b]: c\n---\n", "cannot be read|no text"),
-        ("---\nname: a\ndescription: b\nx: " + "[" * 5000 + "\n---\n", "deep|cannot be read"),
+        ("---\nname: a\ndescription: b\nx: " + "[" * 5000 + "\n---\n", "more than 50 levels deep"),
     ],
 )
 def test_what_cannot_be_a_skill_is_a_value_error_that_says_why(text, told):
