@@ -176,7 +176,13 @@ def test_a_difference_is_told_with_its_place():
 
 
 NAMES = st.text(string.printable, max_size=5)
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | NAMES
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | NAMES
+)
 JSONS = st.dictionaries(NAMES, LEAVES | st.lists(LEAVES, max_size=3), max_size=3)
 COMPONENTS = st.builds(ComponentBlueprint, NAMES, JSONS)
 BLUEPRINTS = st.builds(
