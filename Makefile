@@ -75,6 +75,7 @@ bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/crowd.py
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/evals_statistics.py
 
 PEERS := $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))
 

@@ -24,9 +24,10 @@ SCRIPTS = {
     "crowd": "crowd.py",
     "replay": "replay.py",
     "store": "store.py",
+    "statistics": "evals_statistics.py",
     "peers": "peers/compare.py",
 }
-QUICK = {"loop", "memory", "crowd", "replay", "store"}
+QUICK = {"loop", "memory", "crowd", "replay", "statistics", "store"}
 """Scripts that take --quick."""
 
 

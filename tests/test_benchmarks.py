@@ -95,6 +95,15 @@ def test_the_store_stands_beside_json_in_three_forms():
     assert frames.keys() == {"630"}
 
 
+def test_what_intervals_and_gates_promise_is_simulated():
+    printed = run("evals_statistics.py", "--suites", "12", "--only", "rates", "detectable")
+    rates, detectable = (rows(each) for each in printed.split("\n\n") if each.startswith("|"))
+    assert {"5, 1, 0.5", "50, 5, 0.8"} <= set(rates)
+    assert all(0 <= float(cell) <= 100 for cells in rates.values() for cell in cells)
+    found = [float(cells[0]) for name, cells in detectable.items() if name.endswith(" 0.1")]
+    assert found == sorted(found, reverse=True)
+
+
 def test_a_worker_answers_each_line():
     lines = [["steps", 3, 2], ["crowd", 2, 3, 0]]
     given = "".join(f"{json.dumps(line)}\n" for line in lines)
