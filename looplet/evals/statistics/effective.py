@@ -17,8 +17,8 @@ RATE_EVENTS = 0.1
 """Made-up events behind the interval of a rate. By simulation: benchmarks/evals_statistics.py."""
 DIFFERENCE_EVENTS = 0.25
 """Those behind the interval of a difference, which is worth less where harm is rare and whole."""
-GATE_EVENTS = 0.5
-"""Those behind a gate's test, whose errors cost more than a wide interval."""
+GATE_EVENTS = 0.1
+"""Those behind a gate's test, beside the tasks that it takes to be lost and not seen."""
 
 
 def effective_tasks(
