@@ -71,7 +71,7 @@ def document_of(run: Trajectory) -> tuple[dict[str, JSON] | None, list[str]]:
         return None, ["it is left out, as it has no task, no message and no step"]
     document: dict[str, JSON] = {
         "schema_version": WRITTEN,
-        "session_id": run.run_id,
+        **_without_none(session_id=run.run_id),
         "trajectory_id": run.trajectory_id,
         "agent": writer.agent(),
         "steps": steps,
@@ -103,8 +103,12 @@ class _Writer:
         self._extras = dict(zip(map(id, run.steps), step_extras(run), strict=True))
         self._places = {id(call): place for place, call in enumerate(run.llm_calls)}
         self._lanes: dict[str, list[LLMCall]] = {MAIN_LANE: []}
+        self._within: dict[int, dict[str, None]] = {}
+        """Lanes of the calls that were made within a step's tool, by the step's number."""
         for call in run.llm_calls:
             self._lanes.setdefault(call.lane, []).append(call)
+            if call.lane != MAIN_LANE and call.step_num is not None:
+                self._within.setdefault(call.step_num, {})[call.lane] = None
         self._tool_places: dict[str, int] = {}
         self._texts: dict[int, str] = {}
 
@@ -138,7 +142,7 @@ class _Writer:
         return [
             {
                 "schema_version": WRITTEN,
-                "session_id": self._run.run_id,
+                **_without_none(session_id=self._run.run_id),
                 "trajectory_id": lane,
                 "agent": {"name": lane, **agent},
                 "steps": _numbered(self._steps_of(turns_of(calls, ()))),
@@ -241,7 +245,8 @@ class _Writer:
 
     def _result(self, asked: Asked) -> dict[str, JSON]:
         result: dict[str, JSON] = {"source_call_id": asked.id, "content": asked.told()}
-        refs = [{"trajectory_id": lane} for lane in self._lanes_within(asked)]
+        within = {} if asked.step is None else self._within.get(asked.step.step_num, {})
+        refs = [{"trajectory_id": lane} for lane in within]
         if refs:
             result["subagent_trajectory_ref"] = refs
         if asked.answer is None:
@@ -250,17 +255,6 @@ class _Writer:
         self._note_parts(asked.answer)
         odd = asked.answer != usual
         return result | _own({"heard": asked.answer.to_dict() if odd else True})
-
-    def _lanes_within(self, asked: Asked) -> list[str]:
-        """Lanes of the calls that were made within a step's tool."""
-        if asked.step is None:
-            return []
-        number = asked.step.step_num
-        return [
-            lane
-            for lane, calls in self._lanes.items()
-            if lane != MAIN_LANE and any(call.step_num == number for call in calls)
-        ]
 
 
 def _told(message: ChatMessage, *, copied: bool) -> Step:

@@ -8,23 +8,26 @@ later call was sent again is not repeated. Lone surrogates are escaped as in a s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from looplet.core.codec import JSON
+from looplet.core.codec import JSON, to_jsonable
 from looplet.core.messages import ChatMessage
 from looplet.core.records import ErrorKind, ToolResult
 from looplet.trajectory.exporters.registry import Loss, OnLoss, Target
 from looplet.trajectory.exporters.turns import Asked, Turn, turns_of
 from looplet.trajectory.model import MAIN_LANE, Trajectory
-from looplet.trajectory.text import escape_text, to_json_text
+from looplet.trajectory.text import escape_text, map_strings, to_json_text
 
 if TYPE_CHECKING:
     from looplet.trajectory.arrow import pa
 
 NAME, FILE = "scout", "transcripts.parquet"
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_TOO_LARGE = 2**63
 GROUP_CHARS = 16 * 2**20
 """About how much text one row group holds, in characters."""
 Row = dict[str, Any]
@@ -73,7 +76,10 @@ def row_of(run: Trajectory) -> tuple[Row, list[str]]:
         raise ValueError("a time without its zone; use datetime.now(timezone.utc)")
     losses: list[str] = []
     turns = turns_of([call for call in run.llm_calls if call.lane == MAIN_LANE], run.steps)
-    messages = list(_messages(turns, losses))
+    messages = to_jsonable(list(_messages(turns, losses)))
+    fitting = _fitting(messages)
+    if fitting != messages:
+        losses.append("whole numbers of more than 64 bits, which Scout cannot read, became texts")
     lanes = {call.lane: None for call in run.llm_calls if call.lane != MAIN_LANE}
     if lanes:
         losses.append(_NO_ROOM.format(lanes=", ".join(lanes)))
@@ -98,7 +104,7 @@ def row_of(run: Trajectory) -> tuple[Row, list[str]]:
         "total_time": seconds,
         "total_tokens": _whole(sum(counted)) if counted else None,
         "error": run.error,
-        "messages": to_json_text(messages),
+        "messages": _ENCODE(map_strings(fitting, escape_text)),
         "events": "[]",
     }
     return row | _metadata(run), losses
@@ -251,13 +257,22 @@ def _open(place: Path, schema: pa.Schema) -> Any:
     return pq.ParquetWriter(place, schema, compression="zstd")
 
 
+def _fitting(value: JSON) -> JSON:
+    """A value with those whole numbers as texts that Scout's reader of JSON stumbles over."""
+    if isinstance(value, dict):
+        return {key: _fitting(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fitting(item) for item in value]
+    return str(value) if type(value) is int and abs(value) >= _TOO_LARGE else value
+
+
 def _json(value: JSON) -> str | None:
     return None if value is None else to_json_text(value)
 
 
 def _whole(count: int | None) -> int | None:
     """A count, where a column of 64 bits holds it."""
-    return count if count is not None and abs(count) < 2**63 else None
+    return count if count is not None and abs(count) < _TOO_LARGE else None
 
 
 TARGET = Target(name=NAME, write=write)

@@ -66,7 +66,7 @@ def _run(record: Node, source: Source) -> Trajectory:
         source,
         record,
         form=NAME,
-        **_named(record),
+        run_id=record.get("session_id").label(),
         task=None if conversation.prompt is None else {"prompt": conversation.prompt},
         agent=agent.get("name").label(),
         model=agent.get("model_name").text(),
@@ -80,11 +80,6 @@ def _run(record: Node, source: Source) -> Trajectory:
             "subagent_trajectories": conversation.beside,
         },
     )
-
-
-def _named(record: Node) -> dict[str, Any]:
-    name = record.get("session_id").label()
-    return {} if name is None else {"run_id": name}
 
 
 class Conversation:

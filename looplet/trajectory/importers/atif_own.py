@@ -279,7 +279,7 @@ _KINDS: Mapping[Callable[[Node], Any], frozenset[str]] = {
 }  # fmt: skip
 """How columns are read; those that are not named are texts."""
 _OBLIGATORY = frozenset({
-    "trajectory_id", "run_id", "tags", "step_num", "tool", "args", "reasoning", "call_id",
+    "trajectory_id", "tags", "step_num", "tool", "args", "reasoning", "call_id",
     "warnings", "result_duration_ms", "call_indices", "digest", "context_before", "method",
     "params", "tokens_estimated", "prompt", "system_prompt",
 })  # fmt: skip

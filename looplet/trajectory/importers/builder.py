@@ -228,9 +228,11 @@ class RunBuilder:
             step.pretty = step.to_step().pretty()
         told = {**(known.pop("metadata", None) or {}), **self.told_beside()}
         metadata = {key: value for key, value in told.items() if value not in (None, {})}
-        fields = {"run_id": name, "model": self._first_model(), **known}
+        run_id = known.pop("run_id", None) or name  # some versions of a format name no run
+        fields = {"model": self._first_model(), **known}
         return Trajectory(
             trajectory_id=name,
+            run_id=run_id,
             task=task,
             steps=self.steps,
             llm_calls=self.calls,

@@ -194,3 +194,10 @@ def test_numbers_that_json_or_a_calendar_lacks_come_back(number, tmp_path, make)
     (document,), _ = export(tmp_path, run)
     assert "timestamp" not in document["steps"][2]
     is_same(run, again(tmp_path)[0])
+
+
+def test_a_run_without_a_name_has_no_session(tmp_path, make):
+    run = replace(make("a"), run_id=None)
+    (document,), _ = export(tmp_path, run)
+    assert "session_id" not in document
+    is_same(run, again(tmp_path)[0])

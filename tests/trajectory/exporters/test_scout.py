@@ -176,3 +176,15 @@ def test_a_count_of_too_many_bits_is_not_known(tmp_path, make):
     run.llm_calls[0].input_tokens = run.llm_calls[1].input_tokens = 2**62
     (row,), _ = export(tmp_path, run)
     assert (row["input_tokens"], row["total_tokens"], row["output_tokens"]) == (None, None, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(2**63, "9223372036854775808"), (-(2**63), "-9223372036854775808"), (2**63 - 1, 2**63 - 1)],
+)
+def test_numbers_that_scout_cannot_read_are_texts(given, told, tmp_path, make, step):
+    run = replace(make("a"), steps=[step(1, "price", {"n": [given, True]}, 1)], llm_calls=[])
+    (row,), losses = export(tmp_path, run)
+    (call,) = json.loads(row["messages"])[0]["tool_calls"]
+    assert call["arguments"] == {"n": [told, True]}
+    assert len(losses) == (told != given)

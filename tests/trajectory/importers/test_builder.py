@@ -74,6 +74,12 @@ def test_digests_are_the_chain_of_what_happened(tmp_path):
     assert built(run, tmp_path, task={"goal": "y"}).digest != digest
 
 
+def test_a_run_that_its_source_does_not_name_is_named_by_its_content(tmp_path):
+    made = built(RunBuilder(), tmp_path, run_id=None)
+    assert made.run_id == made.trajectory_id
+    assert built(RunBuilder(), tmp_path, run_id="r1").run_id == "r1"
+
+
 def test_ids_tell_file_place_and_content():
     def name(path, node, form="own"):
         source = Source(path, on_problem=print)
