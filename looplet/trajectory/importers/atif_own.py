@@ -281,6 +281,6 @@ _KINDS: Mapping[Callable[[Node], Any], frozenset[str]] = {
 _OBLIGATORY = frozenset({
     "trajectory_id", "tags", "step_num", "tool", "args", "reasoning", "call_id",
     "warnings", "result_duration_ms", "call_indices", "digest", "context_before", "method",
-    "params", "tokens_estimated", "prompt", "system_prompt",
+    "params", "tokens_estimated", "prompt", "system_prompt", "metadata",
 })  # fmt: skip
 """Columns that no record of looplet's is without, where they are not left out."""

@@ -52,11 +52,21 @@ def _import(
             if found is None:
                 source.report(Malformed("", _unknown(source)))
             else:
-                yield from found.read(source)
+                yield from _read(source, found)
         except Malformed as error:
             source.report(error)
         except MissingExtra as error:  # other files may do without that package
             source.report(Malformed("", str(error)))
+
+
+def _read(source: Source, format: Format) -> Iterator[Trajectory]:  # noqa: A002
+    """Its runs. A file of the format may hold none; that one is of another format is told."""
+    none = True
+    for run in format.read(source):
+        none = False
+        yield run
+    if none and not source.problems and not format.sniff(source):
+        source.report(Malformed("", f"it is not of the format {format.name}"))
 
 
 def _format_of(source: Source, formats: tuple[Format, ...]) -> Format | None:

@@ -40,7 +40,7 @@ def sniff(source: Source) -> bool:
 
 
 def read(source: Source) -> Iterator[Trajectory]:
-    """One run a sample; a log without samples has none."""
+    """One run a sample. An evaluation of no samples has none; one that lacks them is told."""
     return _read_zip(source) if source.is_zip else _read_json(source)
 
 
@@ -63,6 +63,8 @@ def _samples(source: Source) -> Iterator[Node]:
     yield from Node(outline.members.get("samples"), "$.samples").items()
     if outline.broken is not None:
         source.report(outline.broken)
+    elif outline.members.get("samples") is None:
+        source.report(Malformed("$.samples", "is missing: a log's head alone has no run"))
 
 
 def _read_zip(source: Source) -> Iterator[Trajectory]:

@@ -461,6 +461,14 @@ def test_a_log_without_samples_has_no_run_and_no_problem(write, read):
     assert (found.runs, found.problems) == ([], [])
 
 
+def test_a_log_s_head_alone_is_told(write, read):
+    head = log(sample())
+    del head["samples"]
+    found = read(write(head))
+    assert found.runs == []
+    assert found.told == ["$.samples: is missing: a log's head alone has no run"]
+
+
 @pytest.mark.parametrize("name", shared_files("inspect-eval-logs/**/*.json"))
 def test_real_logs_in_json_have_all_that_they_say(name, shared, read, stored):
     path = shared(name)
