@@ -225,8 +225,13 @@ def summarize_args(args: dict[str, Any]) -> str:
 
 
 def is_dunder(key: object) -> bool:
-    """Whether a name is looplet's own, not a tool's: ``__theory__`` and its kind."""
-    return isinstance(key, str) and key.startswith("__") and key.endswith("__")
+    """Whether a name is looplet's own, not a tool's: ``__theory__`` and its kind.
+
+    >>> is_dunder("__theory__"), is_dunder("__")
+    (True, False)
+    """
+    between = isinstance(key, str) and len(key) > len("____")
+    return between and key.startswith("__") and key.endswith("__")  # type: ignore[attr-defined]
 
 
 def escape_controls(text: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from looplet.core.codec import JSON, digest, to_jsonable
 from looplet.core.messages import CallRequest, ChatMessage
+from looplet.core.show import json_text
 from looplet.trajectory.exporters.conversation import conversation_of
 from looplet.trajectory.exporters.files import whole_file
 from looplet.trajectory.exporters.registry import Loss, OnLoss, Target
@@ -106,8 +107,7 @@ def _message(message: ChatMessage, ids: Mapping[str, str], lost: set[str]) -> di
 
 
 def _call(call: CallRequest, ids: Mapping[str, str]) -> dict[str, JSON]:
-    arguments = json.dumps(to_jsonable(dict(call.input)), ensure_ascii=False)
-    function = {"name": call.name, "arguments": arguments}
+    function = {"name": call.name, "arguments": json_text(dict(call.input))}
     return {"id": ids[call.id], "type": "function", "function": function}
 
 

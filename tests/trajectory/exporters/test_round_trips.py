@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from looplet import LoopConfig, MockLLMBackend, ToolSpec, composable_loop, tools_from
@@ -127,6 +127,7 @@ def told(run):
 
 @pytest.mark.parametrize("native", [True, False])
 @given(turns=TURNS)
+@example(turns=[[{"$looplet": None}, {"$looplet": "tuple", "value": [1]}]])
 @QUICK
 def test_runs_of_the_loop_keep_steps_arguments_results_and_answer(native, turns):
     run = recorded(turns, native=native)
@@ -167,13 +168,14 @@ def test_what_no_model_was_told_is_left_out_and_said(native):
 @given(
     turns=st.lists(
         st.tuples(
-            WORDS, st.lists(st.tuples(WORDS, st.dictionaries(WORDS, DATA), WORDS), max_size=2)
+            WORDS, st.lists(st.tuples(WORDS, st.dictionaries(NAMES, DATA), WORDS), max_size=2)
         ),
         min_size=1,
         max_size=4,
     ),
     answer=WORDS.filter(bool),
 )
+@example(turns=[("", [("", {"__": None, "$looplet": {}}, "")])], answer="0")
 @QUICK
 def test_imported_conversations_come_back_equal(turns, answer):
     messages = [{"role": "user", "content": "Go."}]
