@@ -92,9 +92,16 @@ def test_no_connection_leaves_the_machine_in_a_replay(address, server, path):
 
 def test_other_services_of_this_machine_are_reached_in_a_replay(server, path):
     record(path, server, {"n": 1})
-    with socket.create_server(("127.0.0.1", 0)) as database, use_cassette(path):
-        socket.create_connection(database.getsockname()).close()
-        database.accept()[0].close()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as database,
+        use_cassette(path),
+        socket.create_connection(database.getsockname()) as asking,
+    ):
+        answering, address = database.accept()
+        with answering:
+            assert address == asking.getsockname()
+            answering.sendall(b"here")
+            assert asking.recv(4) == b"here"
 
 
 def test_the_network_is_open_where_the_user_says_so(server, path):
