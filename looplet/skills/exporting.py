@@ -6,8 +6,8 @@ import inspect
 import keyword
 import os
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from looplet.core.checkpoint import write_whole
@@ -129,9 +129,7 @@ def factory_of(factory: str) -> Any:
     if not colon or not module_name or not attribute:
         raise SkillError(f"{factory!r} names no function; write module:attribute")
     try:
-        found: Any = import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        found: Any = resolve_name(factory)
     except LoopletError:
         raise
     except (Exception, SystemExit) as error:  # somebody's module; told with its own words

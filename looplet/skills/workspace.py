@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from looplet.core.records import new_id
 from looplet.core.tools import ToolSpec, tool
 from looplet.errors import ToolValidationError
 
@@ -33,6 +34,7 @@ _PASSED = frozenset({".git", "__pycache__", ".venv", "node_modules"})
 class Workspace:
     r"""A folder, and tools that work in it.
 
+    >>> import tempfile
     >>> folder = Workspace(tempfile.mkdtemp())
     >>> folder.write("a/b.txt", "one\ntwo\n")["lines"]
     2
@@ -195,22 +197,16 @@ def _lines(place: Path) -> Iterator[str]:
 
 def _put(place: Path, content: str) -> None:
     """Write a file beside its place, and rename it into it; it keeps its mode."""
-    handle, beside = tempfile.mkstemp(prefix=f".{place.name[:50]}.", dir=place.parent)
+    beside = place.with_name(f".{place.name[:50]}.{new_id()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with beside.open("x", encoding="utf-8", newline="") as file:
             file.write(content)
-        mode = place.stat().st_mode if place.exists() else 0o666 & ~_umask()
-        Path(beside).chmod(mode)
-        Path(beside).replace(place)
+        if place.exists():
+            shutil.copymode(place, beside)
+        beside.replace(place)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _cut(text: str) -> str:

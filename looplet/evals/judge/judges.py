@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
@@ -27,7 +28,7 @@ J = TypeVar("J", bound="Judge")
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(ABC):
     """What all judges have; see ``RubricJudge`` and ``PairwiseJudge``.
 
     Raises ``EvalError`` for a name that is no word, an empty rubric, a field that no run has, and
@@ -72,9 +73,9 @@ class Judge:
             )
 
     @property
+    @abstractmethod
     def verdicts(self) -> Verdicts:
         """What the judge may say."""
-        raise NotImplementedError
 
     @property
     def rubric_hash(self) -> str:

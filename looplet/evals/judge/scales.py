@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,15 +13,15 @@ CANNOT_JUDGE = "cannot_judge"
 """The verdict of a judge to whom the run does not show what the rubric asks about."""
 
 
-class Verdicts:
+class Verdicts(ABC):
     """A closed set of verdicts. Subclasses say which, from the worst to the best."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def values(self) -> Sequence[str | int]:
         """The verdicts as JSON has them, from the worst to the best."""
-        raise NotImplementedError
 
     @property
     def labels(self) -> tuple[str, ...]:
