@@ -53,12 +53,12 @@ def test_show_says_where_there_are_no_steps(recorded):
     assert recorded("cassette", "show", "calls.yaml").status == 0
 
 
-def calls_alone():
+def calls_alone(lines=3000):
     from looplet.replay import use_cassette
     from looplet.testing import MockLLMBackend
 
     with use_cassette("alone.yaml", record_mode="once") as cassette:
-        cassette.wrap_llm(MockLLMBackend(["\x1b[31mHello!\n" * 3000])).generate("Say hello.")
+        cassette.wrap_llm(MockLLMBackend(["\x1b[31mHello!\n" * lines])).generate("Say hello.")
     return Path("alone.yaml").read_bytes()
 
 
@@ -260,7 +260,7 @@ def test_nothing_opens_a_socket(one, monkeypatch):
 
 
 def test_a_reader_that_goes_away_is_no_error(one):
-    Path("long.yaml").write_bytes(calls_alone())
+    Path("long.yaml").write_bytes(calls_alone(lines=30_000))  # far more than a pipe holds
     command = [sys.executable, "-m", "looplet", "cassette", "show", "--full", "long.yaml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
         assert shown.stdout.readline() == b"long.yaml: 1 calls\n"
