@@ -19,6 +19,8 @@ from looplet.trajectory.schema import schema_of
 if TYPE_CHECKING:
     from looplet.trajectory.parts import Part, Span
 
+_BY_PLACE = re.compile(r"(?<![\w\"])FieldPath\(\d+\)")
+"""How an expression's text names a column by its place."""
 _NO_FIELD = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")
 
 
@@ -35,6 +37,8 @@ class Filter:
                 "where is an expression of pyarrow.compute, such as pc.field('reward') < 1, "
                 f"not {type(expression).__name__}: {expression!r:.80}"
             )
+        if _BY_PLACE.search(str(expression)):
+            raise StoreError(f"where={expression} names a column by its place; use its name")
         self._expression = expression
         self._schema = schema_of(dataset)
         names = [field.name for field in self._schema if not pa.types.is_nested(field.type)]

@@ -2,7 +2,8 @@
 
 The joined part is read back whole, and then appears by one rename. It names the parts whose rows
 it holds; from then on they do not count, and they are removed. So whenever the process is killed,
-each row counts once.
+each row counts once. Those that a killed process did not remove are removed by the next one, when
+it has read the joined part whole again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def compact_folder(
         return Compaction(0, 0, 0, 0)
     with folder.locked():
         names, left = survey(folder)
-        folder.remove(left)
+        _remove_replaced(folder, names, left)
         sizes = {name: folder.size(name) for name in names}
         groups = list(_neighbours(names, sizes, part_bytes))
         count = sum(map(len, groups))
@@ -65,6 +66,19 @@ def compact_folder(
             folder.remove(some)
         after = list_parts(folder)
         return Compaction(len(names), len(after), sum(sizes.values()), sum(map(folder.size, after)))
+
+
+def _remove_replaced(folder: Folder, names: Sequence[str], left: list[str]) -> None:
+    """Remove parts that a killed compaction left, once those that stand for them are seen whole.
+
+    Raises ``StoreDamaged``, and removes nothing, if one of these is not what was written.
+    """
+    for name in names:
+        if not {each.name for each in replaced_by(folder, name)}.isdisjoint(left):
+            with Part(folder, name) as part:
+                for _ in part.tables():
+                    pass
+    folder.remove(left)
 
 
 def _neighbours(

@@ -7,7 +7,7 @@ schemas and readers and views, is derived from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -281,10 +281,19 @@ def schema_of(dataset: str) -> pa.Schema:
 
 def various_columns(dataset: str) -> set[str]:
     """Leaves of a dataset, as Parquet names them, whose values hardly repeat."""
-    found = {column.name for column in FLAT[dataset] if column.various}
+    return _leaves(dataset, lambda column: column.various)
+
+
+def float_columns(dataset: str) -> set[str]:
+    """Leaves of a dataset, as Parquet names them, that may hold NaN."""
+    return _leaves(dataset, lambda column: column.kind is Kind.FLOAT)
+
+
+def _leaves(dataset: str, wanted: Callable[[Column], bool]) -> set[str]:
+    found = {column.name for column in FLAT[dataset] if wanted(column)}
     if dataset == TRAJECTORIES:
         for head, columns in NESTED.items():
-            found |= {f"{head}.list.element.{each.name}" for each in columns if each.various}
+            found |= {f"{head}.list.element.{each.name}" for each in columns if wanted(each)}
     return found
 
 

@@ -24,7 +24,12 @@ from looplet.trajectory.parts import (
     part_name,
     replaced_text,
 )
-from looplet.trajectory.schema import REPLACES_KEY, schema_of, various_columns
+from looplet.trajectory.schema import (
+    REPLACES_KEY,
+    float_columns,
+    schema_of,
+    various_columns,
+)
 
 ROW_GROUP_BYTES = 16 * 2**20
 """About how much unpacked text one row group holds, in bytes."""
@@ -146,6 +151,8 @@ def _open_writer(path: Path, dataset: str, replaces: Sequence[Replaced]) -> Any:
     """A Parquet writer with the encodings that were found to be small and quick."""
     schema, various = schema_of(dataset), various_columns(dataset)
     plain: Any = [leaf for leaf in _leaf_paths(schema) if leaf not in various]
+    # Statistics of numbers leave NaN out: by them, a row group would seem to hold none.
+    ranged: Any = [leaf for leaf in plain if leaf not in float_columns(dataset)]
     if replaces:
         metadata: Any = {**(schema.metadata or {}), REPLACES_KEY: replaced_text(replaces)}
         schema = schema.with_metadata(metadata)
@@ -155,7 +162,7 @@ def _open_writer(path: Path, dataset: str, replaces: Sequence[Replaced]) -> Any:
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=plain,
-        write_statistics=plain,
+        write_statistics=ranged,
         data_page_size=PAGE_BYTES,
         write_page_checksum=True,
     )

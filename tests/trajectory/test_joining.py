@@ -126,6 +126,24 @@ def test_what_a_killed_compaction_left_counts_once_and_is_removed(scattered, tmp
     assert ids(scattered) == expected
 
 
+def test_what_a_killed_compaction_left_stays_while_the_joined_part_is_damaged(
+    scattered, tmp_path, flip
+):
+    kept = tmp_path / "kept"
+    shutil.copytree(scattered.path / "trajectories", kept)
+    expected = ids(scattered)
+    scattered.compact()
+    (name,) = files(scattered)
+    for path in kept.iterdir():
+        shutil.copy(path, scattered.path / "trajectories")
+    flip(scattered.path / "trajectories" / name, 0, "steps.list.element.args")
+    with pytest.raises(StoreDamaged, match=name):
+        scattered.compact()
+    assert len(files(scattered)) == 7
+    (scattered.path / "trajectories" / name).rename(tmp_path / name)  # as the error says
+    assert ids(scattered) == expected
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_reader_that_listed_the_parts_before_goes_on(scattered, make, times):
     reader = iter(scattered)

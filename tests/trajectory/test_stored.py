@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import pickle
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from looplet.core.records import Step
@@ -239,6 +240,27 @@ def test_where_agrees_with_python(trials, size, limit, make):
     ]
 
 
+NUMBERS = st.lists(st.none() | st.sampled_from([0.0, 0.5, 1.0, math.nan, math.inf]), min_size=1)
+ABOUT_REWARDS = {
+    "is_nan": pc.is_nan(pc.field("reward")),
+    "!=": pc.field("reward") != 1.0,
+    "not <=": ~(pc.field("reward") <= 0.5),
+    "<": pc.field("reward") < 1.0,
+}
+
+
+@pytest.mark.parametrize("where", ABOUT_REWARDS)
+@given(rewards=NUMBERS)
+@example(rewards=[1.0, math.nan])
+@settings(deadline=None, max_examples=30)
+def test_where_finds_numbers_that_are_none_as_arrow_does(rewards, where, make, tmp_path_factory):
+    store = TrajectoryStore(tmp_path_factory.mktemp("store"))
+    store.append(make(str(number), reward=each) for number, each in enumerate(rewards))
+    found = [run.trajectory_id for run in store.scan(where=ABOUT_REWARDS[where])]
+    table = store.to_arrow().filter(ABOUT_REWARDS[where])
+    assert found == table.column("trajectory_id").to_pylist()
+
+
 def test_where_reads_no_row_group_whose_statistics_rule_it_out(tmp_path, make, flip):
     store = TrajectoryStore(tmp_path, row_group_bytes=1)
     path = store.append(make(str(n), trial=n) for n in range(4)).path
@@ -264,6 +286,7 @@ def test_where_reads_the_columns_that_it_names_and_no_others(tmp_path, make, fli
         (pc.field("nothing") < 1, StoreError, "column 'nothing': see docs"),
         (pc.field("steps").is_valid(), StoreError, "column 'steps': it is a list"),
         (pc.field("model") < 1, StoreError, "cannot be evaluated"),
+        (pc.field(0) == "a", StoreError, "names a column by its place; use its name"),
         (pc.field("trial") + 1, StoreError, "is int32, not true or false"),
         ("reward < 1", TypeError, "where is an expression of pyarrow.compute"),
     ],

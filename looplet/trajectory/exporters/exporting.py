@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from looplet.errors import ExporterError, FolderTaken, UnknownTarget
 from looplet.trajectory.exporters.registry import Loss, OnLoss, known_targets
 from looplet.trajectory.model import Trajectory
+
+_TRIALS = 2**31
 
 
 def export_trajectories(
@@ -42,12 +44,38 @@ def export_trajectories(
     made = _make(place)
     if isinstance(trajectories, Trajectory):
         trajectories = [trajectories]
+    tell = on_loss or _warn
     try:
-        return known[format].write(trajectories, place, on_loss or _warn)
+        return known[format].write(_fitting(trajectories, tell), place, tell)
     finally:
         if made:
             with suppress(OSError):  # there is something in it, as there should be
                 place.rmdir()
+
+
+def _fitting(runs: Iterable[Trajectory], on_loss: OnLoss) -> Iterator[Trajectory]:
+    """The runs that a store takes as well; each other is told."""
+    for run in runs:
+        why = _unfit(run)
+        if why is None:
+            yield run
+        else:
+            on_loss(Loss(trajectory_id=run.trajectory_id, message=f"it is left out: {why}"))
+
+
+def _unfit(run: Trajectory) -> str | None:
+    for name in ("started_at", "ended_at"):
+        time = getattr(run, name)
+        if time is not None and time.tzinfo is None:
+            return f"its {name} has no time zone; use datetime.now(timezone.utc)"
+    if run.trial is not None and abs(run.trial) >= _TRIALS:
+        return "its trial is no number of 32 bits"
+    for name in ("reward", "cost_usd", "duration_ms"):
+        try:
+            float(getattr(run, name) or 0)
+        except OverflowError:
+            return f"its {name} is too large a number"
+    return None
 
 
 def _make(folder: Path) -> bool:

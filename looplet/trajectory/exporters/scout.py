@@ -72,8 +72,6 @@ def write(trajectories: Iterable[Trajectory], folder: Path, on_loss: OnLoss) -> 
 
 def row_of(run: Trajectory) -> tuple[Row, list[str]]:
     """A run's row, and what is not in it. Raises ``ValueError`` on what cannot be written."""
-    if any(time and time.tzinfo is None for time in (run.started_at, run.ended_at)):
-        raise ValueError("a time without its zone; use datetime.now(timezone.utc)")
     losses: list[str] = []
     turns = turns_of([call for call in run.llm_calls if call.lane == MAIN_LANE], run.steps)
     messages = to_jsonable(list(_messages(turns, losses)))

@@ -69,8 +69,11 @@ def outline_of(text: str) -> Outline:
         outline.kind = "object"
         outline.members.update((key, node.value) for key, node in _members(cursor, note))
         outline.cut = cursor.cut
-        if outline.broken is None and not cursor.at(""):
-            outline.kind = "lines"
+        whole_object = outline.broken is None
+        if (whole_object and not cursor.at("")) or (
+            not whole_object and _is_record_next(text, text.find("\n") + 1)
+        ):
+            outline = Outline(kind="lines")
             outline.elements = _peek(lines(text, note))
     return outline
 
@@ -114,8 +117,8 @@ def whole(text: str, where: str = "$") -> JSON:
 def lines(text: str, report: Report) -> Iterator[Node]:
     """Values one a line; a line that is broken is told and passed.
 
-    Where already the first line is none, the values stand one after another over several lines,
-    and are read up to where they are broken.
+    Where already the first line is none, and no record follows it on a line, the values stand one
+    after another over several lines, and are read up to where they are broken.
     """
     start, number, whole_lines = 0, 0, False
     while start < len(text):
@@ -130,13 +133,29 @@ def lines(text: str, report: Report) -> Iterator[Node]:
             node = Node(cursor.value(where), where)
             cursor.finish(where)
         except Malformed as error:
-            if not whole_lines:
+            if not whole_lines and not _is_record_next(text, start):
                 yield from _one_after_another(text, report)
                 return
             report(error)
         else:
             whole_lines = True
             yield node
+
+
+def _is_record_next(text: str, start: int) -> bool:
+    """Whether the first line from a place on that is not blank is an object, and nothing else."""
+    while 0 < start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        line, start = text[start:end], end
+        if line.strip():
+            cursor = _Cursor(line)
+            try:
+                cursor.value("")
+                cursor.finish("")
+            except Malformed:
+                return False
+            return line.startswith("{")
+    return False
 
 
 def _one_after_another(text: str, report: Report) -> Iterator[Node]:

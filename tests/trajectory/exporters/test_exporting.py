@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,27 @@ def test_a_new_folder_is_made_and_an_empty_one_is_taken(name, tmp_path):
         assert listed(place) != []
     assert export([], tmp_path / "none", name) == 0
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", targets())
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("started_at", datetime(2026, 1, 1), "it is left out: its started_at has no time zone"),  # noqa: DTZ001
+        ("trial", 2**31, "it is left out: its trial is no number of 32 bits"),
+        ("reward", 10**400, "it is left out: its reward is too large a number"),
+    ],
+)
+def test_a_run_that_no_store_takes_is_told_and_the_others_are_written(
+    name, field, value, told, tmp_path
+):
+    runs = [make_trajectory(each) for each in ("a", "odd", "c")]
+    setattr(runs[1], field, value)
+    losses = []
+    count = export_trajectories(runs, tmp_path / "out", format=name, on_loss=losses.append)
+    assert count == 2
+    (odd,) = [loss for loss in losses if loss.trajectory_id == "odd"]
+    assert odd.message.startswith(told)
 
 
 @pytest.mark.parametrize("name", ["looplet", "openai-messages"])

@@ -136,7 +136,7 @@ def test_what_is_not_in_it_is_told_and_the_rest_is_written(tmp_path, make):
     picture = ChatMessage(role="user", content="See.", blocks=({"type": "image"},))
     within = chat(1, [picture], "x", scope="tool:think")
     seen = replace(make("seen", steps=1), llm_calls=[chat(0, [picture], "a pear"), within])
-    broken = replace(make("broken"), started_at=seen.started_at.replace(tzinfo=None))
+    broken = replace(make("broken"), metadata={"n": 10**5000})  # more digits than Python converts
     rows, losses = export(tmp_path, broken, seen)
     assert [row["transcript_id"] for row in rows] == ["seen"]
     assert losses[0].startswith("broken: it is left out")

@@ -178,6 +178,15 @@ def test_a_malformed_conversation_is_told_with_its_place_and_the_rest_imported(w
     assert cut.problems[0].place == "$[5]"
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_that_is_cut_is_told_and_the_others_are_imported(place, write, read):
+    each = [json.dumps({"messages": OPENAI}) for _ in range(3)]
+    each[place] = each[place][:40]
+    found = read(write("\n".join(each)))
+    assert len(found.runs) == 2
+    assert [text.split(":")[0] for text in found.told] == [f"line {place + 1}"]
+
+
 def test_texts_alone_are_openais_and_what_is_no_conversation_is_none(write, read):
     assert read(write([HELLO, BYE])).run.source_format == "openai-messages"
     mixed = lines([{"messages": [HELLO, BYE]}, {"messages": ANTHROPIC}])
