@@ -39,15 +39,19 @@ ECOSYSTEM_PYTHON ?= $(PYTHON)
 
 # harbor's validator needs pydantic alone, and not the hundreds of packages that run its agents
 .bench/ecosystem-harbor/.ready: PIP_FLAGS := --no-deps
+# looplet beside other plugins, on the Python that looplet is installed for
+.bench/ecosystem-pytest/.ready: ECOSYSTEM_PYTHON := $(PYTHON)
+.bench/ecosystem-pytest/.ready: NEEDED := (3, 11)
+NEEDED := (3, 12)
 
 .bench/ecosystem-%/.ready: tests/ecosystem/%.txt
-	@$(ECOSYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
-	  { echo "harbor needs Python 3.12 or later: make ECOSYSTEM_PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(ECOSYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < $(NEEDED))' || \
+	  { echo "$(@D) needs Python $(NEEDED) or later: make ECOSYSTEM_PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(ECOSYSTEM_PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --requirement $<
 	@touch $@
 
-test-ecosystem: $(READY) $(ECOSYSTEM)  ## what is exported, given to the tools that it is for (installs 700 MB)
+test-ecosystem: $(READY) $(ECOSYSTEM)  ## what is exported given to the tools that it is for, and the plugin among others (installs 1.3 GB)
 	$(BIN)/python -m pytest -m ecosystem tests/ecosystem
 
 coverage: $(READY)  ## branch coverage by room, from the data of the last test run with --cov

@@ -164,23 +164,32 @@ class CassetteHooks:
             )
 
 
-def open_cassette(item: pytest.Function, defaults: Mapping[str, Any]) -> OpenedCassette:
+def open_cassette(
+    item: pytest.Function, defaults: Mapping[str, Any], *, taken: Path | None = None
+) -> OpenedCassette:
     """Open the cassette of a test, as the command line, its marks and ``defaults`` say.
+
+    ``taken`` is the file in which another plugin keeps what it records of the test.
 
     Raises ``CassetteError`` for what they cannot mean, and what ``use_cassette`` raises.
     """
     __tracebackhide__ = True
     try:
-        return _open(item, defaults)
+        return _open(item, defaults, taken)
     except CassetteError as error:
         raise error.with_traceback(None)  # noqa: B904 - it is the same error, told in its words alone
 
 
-def _open(item: pytest.Function, defaults: Mapping[str, Any]) -> OpenedCassette:
+def _open(item: pytest.Function, defaults: Mapping[str, Any], taken: Path | None) -> OpenedCassette:
     options = _options(item, defaults)
     named = options.pop("path", None)
     mode, source = _record_mode(item.config, options)
     path = path_of(item) if named is None else _folder(item) / named
+    if taken is not None and path.resolve() == taken.resolve():
+        raise CassetteError(
+            f"{item.nodeid} is marked with vcr, and keeps what that records in {path} too: give "
+            'looplet\'s cassette a name of its own, @pytest.mark.looplet_cassette("name.yaml")'
+        )
     _hooks(item.config).claim(path, item.nodeid, is_own=named is None, mode=mode)
     manager = use_cassette(path, **{**options, "record_mode": mode})
     try:
@@ -191,6 +200,19 @@ def _open(item: pytest.Function, defaults: Mapping[str, Any]) -> OpenedCassette:
         raise
     opened = item.stash[_OPENED] = OpenedCassette(item, manager, cassette)
     return opened
+
+
+def vcr_file(request: pytest.FixtureRequest) -> Path | None:
+    """Where pytest-recording or pytest-vcr keeps what it records of a test, if it does."""
+    if request.node.get_closest_marker("vcr") is None:
+        return None
+    for name in ("default_cassette_name", "vcr_cassette_name"):
+        try:
+            stem = request.getfixturevalue(name)
+        except pytest.FixtureLookupError:
+            continue
+        return Path(request.getfixturevalue("vcr_cassette_dir"), f"{stem}.yaml")
+    return None
 
 
 def path_of(item: pytest.Function) -> Path:

@@ -123,9 +123,9 @@ def looplet_cassette(
 ) -> Iterator[Cassette]:
     """The test's cassette, as ``looplet.replay.use_cassette`` gives it."""
     __tracebackhide__ = True
-    from looplet.evals.cassettes import open_cassette
+    from looplet.evals.cassettes import open_cassette, vcr_file
 
-    opened = open_cassette(request.node, looplet_cassette_config)
+    opened = open_cassette(request.node, looplet_cassette_config, taken=vcr_file(request))
     yield opened.cassette
     opened.break_off()
 

@@ -278,6 +278,54 @@ def test_price(looplet_cassette):
         assert cassette.metadata == {"from": "test"}
 
 
+NEIGHBOUR = """
+    import pytest
+    from shop import price
+
+    @pytest.fixture(scope="module")
+    def vcr_cassette_dir(request):
+        return request.path.parent / "cassettes" / FOLDER
+
+    @pytest.fixture
+    def NAME(request):
+        return request.node.name
+"""
+
+
+@pytest.mark.parametrize("name", ["default_cassette_name", "vcr_cassette_name"])
+def test_a_file_in_which_a_plugin_for_http_records_the_test_is_refused(shop, name):
+    neighbour = NEIGHBOUR.replace("NAME", name).replace("FOLDER", "request.path.stem")
+    shop.makepyfile(conftest=neighbour)
+    shop.makeini("[pytest]\nmarkers = vcr: record the test's requests")
+    write(
+        shop,
+        """
+@pytest.mark.vcr
+def test_price(price): price()
+
+@pytest.mark.vcr
+@pytest.mark.looplet_cassette("own.yaml")
+def test_named(price): price()
+
+def test_unmarked(price): price()
+""",
+    )
+    result = run(shop)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*test_price is marked with vcr, and keeps what that records in *test_price.yaml too: *"]
+    )
+    assert not [*shop.path.rglob("test_price.yaml")]
+
+
+def test_a_plugin_for_http_with_a_folder_of_its_own_stands_in_no_one_s_way(shop):
+    neighbour = NEIGHBOUR.replace("NAME", "default_cassette_name").replace("FOLDER", "'http'")
+    shop.makepyfile(conftest=neighbour)
+    shop.makeini("[pytest]\nmarkers = vcr: record the test's requests")
+    write(shop, "@pytest.mark.vcr\ndef test_price(price): price()")
+    run(shop).assert_outcomes(passed=1)
+
+
 def test_tests_may_share_a_file_by_its_name(shop):
     write(
         shop,
