@@ -82,7 +82,7 @@ def evaluate_runs(given: argparse.Namespace) -> int:
     from looplet.evals.report import report_lines
     from looplet.evals.running import Given
     from looplet.evals.suites import info_of, score_all, select
-    from looplet.evals.summary import reason_lines, summarize
+    from looplet.evals.summary import reason_lines, replay_lines, summarize
 
     evaluators = sorted(eval_discover(given.evals, on_error="raise"), key=name_of)
     for function in evaluators:
@@ -103,7 +103,8 @@ def evaluate_runs(given: argparse.Namespace) -> int:
         shown = scored if given.verbose else ()
         say("\n".join(report_lines(summaries, verdict, threshold=given.threshold, scored=shown)))
     sys.stdout.flush()  # what follows on stderr is about it
-    _tell(recorded, reason_lines(summaries), verdict.causes)
+    notes = [*reason_lines(summaries), *replay_lines(summaries)]
+    _tell(recorded, notes, verdict.causes)
     return HELD if verdict.held else FELL
 
 
@@ -120,11 +121,11 @@ def _troubles(
         yield f"none of {counted(found, 'eval')} has the marks that were asked for"
 
 
-def _tell(recorded: Recorded, reasons: Sequence[str], causes: Sequence[str]) -> None:
-    """Say on stderr what was left out, why runs have no verdict, and why the gate fell."""
+def _tell(recorded: Recorded, notes: Sequence[str], causes: Sequence[str]) -> None:
+    """Say on stderr what was left out, what there is to know of verdicts, why the gate fell."""
     for folder in recorded.left_out:
         complain("note", f"{folder} is no trace directory, and was left out")
-    for line in reasons:
+    for line in notes:
         complain("note", line)
     for cause in causes:
         complain("gate", cause)

@@ -16,6 +16,7 @@ from looplet.core.codec import to_jsonable
 from looplet.core.records import escape_controls
 from looplet.errors import EvalError
 from looplet.evals.context import EvalContext
+from looplet.evals.identity import RunKey
 from looplet.evals.marks import wants_of
 from looplet.evals.results import EvalResult, Outcome
 from looplet.evals.running import Given, evaluate
@@ -95,8 +96,7 @@ class EvalItem(pytest.Function, _IdAsText):
 
     def score(self, outcome: Outcome, result: EvalResult) -> Scored:
         """A verdict of this eval on this run."""
-        trajectory_id = self.trajectory.trajectory_id
-        return Scored(eval=self.info, trajectory_id=trajectory_id, outcome=outcome, result=result)
+        return Scored.of(self.info, RunKey.of(self.trajectory), outcome, result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A fail as its own text; an error as the traceback from the user's eval on."""

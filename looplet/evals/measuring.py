@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from looplet.errors import EvalError
+from looplet.evals.identity import recording_of, task_name
 from looplet.evals.statistics import (
     Interval,
     Observation,
@@ -140,7 +141,7 @@ def without_replays(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, 
     """The runs, each recording of a task once: a replay repeats a trial and is none."""
     seen: set[tuple[str, str]] = set()
     for row in rows:
-        recording = row["cassette_hash"]
+        recording = recording_of(row["cassette_hash"], row["replay_of"])
         if recording is not None:
             key = (task_of(row), recording)
             if key in seen:
@@ -151,9 +152,7 @@ def without_replays(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, 
 
 def task_of(row: Mapping[str, Any]) -> str:
     """The task's name, within its dataset; a run without one is a task of its own."""
-    if not row["task_id"]:
-        return str(row["trajectory_id"])
-    return f"{row['dataset']}/{row['task_id']}" if row["dataset"] else str(row["task_id"])
+    return task_name(row["trajectory_id"], row["dataset"], row["task_id"])
 
 
 def succeeded(row: Mapping[str, Any], judged_by: str) -> bool | None:

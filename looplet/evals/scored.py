@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from looplet.core.codec import JSON, digest
+from looplet.evals.identity import RunKey
 from looplet.evals.marks import mark_of
 from looplet.evals.results import EvalResult, Outcome
 
@@ -49,6 +50,22 @@ class Scored:
     trajectory_id: str
     outcome: Outcome
     result: EvalResult = field(default_factory=EvalResult)
+    task: str = ""
+    """What the run was asked, by name, which other trials of it share; empty: its own task."""
+    recording: str | None = None
+    """The recording that the run replays, if it does: replays of it are one trial."""
+
+    @classmethod
+    def of(cls, info: EvalInfo, run: RunKey, outcome: Outcome, result: EvalResult) -> Scored:
+        """A verdict on the run with that key."""
+        return cls(
+            eval=info,
+            trajectory_id=run.trajectory_id,
+            outcome=outcome,
+            result=result,
+            task=run.task,
+            recording=run.recording,
+        )
 
     def to_text(self) -> str:
         """The verdict as one ASCII text, which any worker can send, lone surrogates included."""
@@ -64,6 +81,8 @@ class Scored:
             trajectory_id=data["trajectory_id"],
             outcome=Outcome(data["outcome"]),
             result=EvalResult(**data["result"]),
+            task=data["task"],
+            recording=data["recording"],
         )
 
     def properties(self) -> list[tuple[str, object]]:

@@ -23,7 +23,7 @@ from looplet.evals.collect import TROUBLE, judge_of, runs_of
 from looplet.evals.items import EvalItem
 from looplet.evals.results import SKIPPED, EvalResult, Outcome
 from looplet.evals.scored import EvalInfo, Scored
-from looplet.evals.summary import EvalSummary, reason_lines, summarize, table
+from looplet.evals.summary import EvalSummary, reason_lines, summarize, table, trial_lines
 
 WORKER_KEY = "looplet"
 NARROWING = ("lf", "stepwise")
@@ -243,6 +243,7 @@ class Scoring:
             width = shutil.get_terminal_size().columns
             lines += table(self.summaries, self._cell, width=width)
         lines += [f"  {line}" for line in reason_lines(self.summaries)]
+        lines += [f"  {line}" for line in trial_lines(self.summaries)]
         if self.deselected:
             lines.append(f"{self.deselected} eval items were deselected and are not counted")
         lines += self.notes

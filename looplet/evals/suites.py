@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from looplet.core.codec import JSON
 from looplet.evals.context import EvalContext
+from looplet.evals.identity import RunKey
 from looplet.evals.marks import mark_of, name_of
 from looplet.evals.results import EvalResult
 from looplet.evals.running import NOTHING, Evaluation, Given, evaluate
@@ -115,11 +117,21 @@ def score_all(
     """The verdicts of evals on runs, each with its name, as the gate takes them."""
     evaluators = list(evaluators)
     found = evaluate_all(evaluators, [ctx for _, ctx in runs], given=given)
+    keys = [_key_of(name, context) for name, context in runs]
     return [
-        Scored(eval=info, trajectory_id=name, outcome=evaluation.outcome, result=evaluation.result)
+        Scored.of(info, key, evaluation.outcome, evaluation.result)
         for info, evaluations in zip(map(info_of, evaluators), found, strict=True)
-        for (name, _), evaluation in zip(runs, evaluations, strict=True)
+        for key, evaluation in zip(keys, evaluations, strict=True)
     ]
+
+
+def _key_of(name: str, context: EvalContext) -> RunKey:
+    """A run's key under the name that its verdicts are to have."""
+    if context.trajectory is None:
+        return RunKey(trajectory_id=name, task=name)
+    key = RunKey.of(context.trajectory)
+    own = key.trajectory_id == key.task
+    return replace(key, trajectory_id=name, task=name if own else key.task)
 
 
 def info_of(function: Evaluator) -> EvalInfo:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from looplet.core.records import escape_controls
 from looplet.evals.results import SKIPPED, Outcome
 from looplet.evals.scored import EvalInfo, Scored
-from looplet.evals.statistics import Interval, wilson_interval
+from looplet.evals.statistics import Interval, clustered_interval
 
+FAILING = 20
+"""How many of the failing runs of an eval are named."""
+_VERDICTS = frozenset({Outcome.PASS, Outcome.FAIL})
+_FAILING = frozenset({Outcome.FAIL, Outcome.ERROR})
 COLUMNS = ("eval", "n", "passed", "rate", "95% interval", "not evaluable", "gate")
 
 
@@ -36,6 +41,13 @@ class EvalSummary:
     """The mean of each metric, over the runs for which there is nothing else."""
     reasons: tuple[tuple[str, int], ...] = ()
     """Why runs were not evaluable, and what the errors were, the most frequent first."""
+    trials: tuple[tuple[bool, ...], ...] = ()
+    """Passed or failed, for each trial of each task. Replays of one recording are one trial, which
+    passed if they all did."""
+    repeats: int = 0
+    """Verdicts on further replays of a recording, which are in every figure but the interval."""
+    failing: tuple[Scored, ...] = ()
+    """The first of those that failed or were errors."""
 
     @property
     def n(self) -> int:
@@ -54,8 +66,11 @@ class EvalSummary:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of the rate; ``None`` without a rate."""
-        return wilson_interval(self.passed, self.n) if self.n else None
+        """The 95 % interval of the rate over tasks, each weighing the same; ``None`` without.
+
+        It is Wilson's where each task was tried once.
+        """
+        return clustered_interval(self.trials) if self.trials else None
 
 
 def mean(values: Sequence[float]) -> float | None:
@@ -68,44 +83,89 @@ def mean(values: Sequence[float]) -> float | None:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(sum(map(Fraction, values)) / len(values))
+    total = sum(Fraction(value) * count for value, count in Counter(values).items())
+    return float(total / len(values))
 
 
 def summarize(scored: Iterable[Scored]) -> list[EvalSummary]:
-    """One summary an eval, in the order in which the evals first appear."""
-    groups: dict[str, list[Scored]] = {}
+    """One summary an eval, in the order in which the evals first appear.
+
+    Verdicts are added up as they come, and but for ``FAILING`` of each eval none is kept.
+    """
+    tallies: dict[str, _Tally] = {}
     for each in scored:
-        groups.setdefault(each.eval.key, []).append(each)
-    return [_summary(group) for group in groups.values()]
+        tally = tallies.get(each.eval.key)
+        if tally is None:
+            tally = tallies[each.eval.key] = _Tally(each.eval)
+        tally.add(each)
+    return [tally.summary() for tally in tallies.values()]
 
 
-def _summary(group: Sequence[Scored]) -> EvalSummary:
-    counts = Counter(each.outcome for each in group)
-    results = [each.result for each in group if each.outcome in (Outcome.PASS, Outcome.FAIL)]
-    unjudged = [each for each in group if each.outcome in (Outcome.NOT_EVALUABLE, Outcome.ERROR)]
-    absent = (each.result.label for each in group if each.outcome is Outcome.NOT_EVALUABLE)
-    reasons = Counter(each.result.explanation for each in unjudged)
-    return EvalSummary(
-        eval=group[0].eval,
-        passed=counts[Outcome.PASS],
-        failed=counts[Outcome.FAIL],
-        not_evaluable=counts[Outcome.NOT_EVALUABLE],
-        errors=counts[Outcome.ERROR],
-        measured=counts[Outcome.MEASURED],
-        skipped=sum(label == SKIPPED for label in absent),
-        unscored_fails=sum(each.score is None and not each.passed for each in results),
-        metrics=_means(each.result.metrics for each in group if each.outcome is Outcome.MEASURED),
-        scores=tuple(each.score for each in results if each.score is not None),
-        reasons=tuple(reasons.most_common()),
-    )
+class _Tally:
+    """Verdicts of one eval, added up. Changes with each."""
 
+    def __init__(self, info: EvalInfo) -> None:
+        self._eval = info
+        self._outcomes: Counter[Outcome] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._skipped = self._unscored_fails = self._repeats = 0
+        self._scores = array("d")
+        self._metrics: dict[str, array[float]] = {}
+        self._trials: dict[str, list[bool]] = {}
+        self._places: dict[tuple[str, str], int] = {}
+        """Where the trial of a task from a recording stands in its trials."""
+        self._failing: list[Scored] = []
 
-def _means(results: Iterable[Mapping[str, float]]) -> tuple[tuple[str, float], ...]:
-    found: dict[str, list[float]] = {}
-    for metrics in results:
-        for name, value in metrics.items():
-            found.setdefault(name, []).append(value)
-    return tuple((name, _mean(values)) for name, values in found.items())
+    def add(self, scored: Scored) -> None:
+        """Add a verdict."""
+        outcome, result = scored.outcome, scored.result
+        self._outcomes[outcome] += 1
+        if outcome in _VERDICTS:
+            self._add_trial(scored)
+            if result.score is not None:
+                self._scores.append(result.score)
+            else:
+                self._unscored_fails += not result.passed
+        elif outcome is Outcome.MEASURED:
+            for name, value in result.metrics.items():
+                self._metrics.setdefault(name, array("d")).append(value)
+        else:
+            self._reasons[result.explanation] += 1
+            self._skipped += outcome is Outcome.NOT_EVALUABLE and result.label == SKIPPED
+        if outcome in _FAILING and len(self._failing) < FAILING:
+            self._failing.append(scored)
+
+    def _add_trial(self, scored: Scored) -> None:
+        """Add a trial, or a further verdict on one: it passed if all of its replays pass."""
+        passed = scored.outcome is Outcome.PASS
+        task = scored.task or scored.trajectory_id
+        trials = self._trials.setdefault(task, [])
+        if scored.recording is not None:
+            place = self._places.setdefault((task, scored.recording), len(trials))
+            if place < len(trials):
+                trials[place] &= passed
+                self._repeats += 1
+                return
+        trials.append(passed)
+
+    def summary(self) -> EvalSummary:
+        """What they come to."""
+        return EvalSummary(
+            eval=self._eval,
+            passed=self._outcomes[Outcome.PASS],
+            failed=self._outcomes[Outcome.FAIL],
+            not_evaluable=self._outcomes[Outcome.NOT_EVALUABLE],
+            errors=self._outcomes[Outcome.ERROR],
+            measured=self._outcomes[Outcome.MEASURED],
+            skipped=self._skipped,
+            unscored_fails=self._unscored_fails,
+            scores=tuple(self._scores),
+            metrics=tuple((name, _mean(values)) for name, values in self._metrics.items()),
+            reasons=tuple(self._reasons.most_common()),
+            trials=tuple(map(tuple, self._trials.values())),
+            repeats=self._repeats,
+            failing=tuple(self._failing),
+        )
 
 
 def table(
@@ -135,6 +195,26 @@ def reason_lines(summaries: Iterable[EvalSummary]) -> list[str]:
         escape_controls(f"{each.eval.name}: {reason} ({count})")
         for each in summaries
         for reason, count in each.reasons
+    ]
+
+
+def trial_lines(summaries: Sequence[EvalSummary]) -> list[str]:
+    """What the intervals count, where that is not each verdict once."""
+    clustered = any(len(trials) > 1 for each in summaries for trials in each.trials)
+    lines = ["intervals are by task: trials of one are alike, and every task weighs the same"]
+    return lines * clustered + replay_lines(summaries)
+
+
+def replay_lines(summaries: Iterable[EvalSummary]) -> list[str]:
+    """How many verdicts are on replays of one recording, one line an eval."""
+    return [
+        escape_controls(
+            f"{each.eval.name}: {each.repeats} of {each.n} verdicts are on further replays of a "
+            "recording: they repeat its trial, say nothing of how others would go, and are in no "
+            "interval"
+        )
+        for each in summaries
+        if each.repeats
     ]
 
 

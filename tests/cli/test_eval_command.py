@@ -11,7 +11,9 @@ import pytest
 
 from looplet import EvalCase, MockLLMBackend, ProvenanceSink, composable_loop, eval_cli, save_cases
 from looplet.evals.recorded import read_recorded
+from looplet.trajectory.store import TrajectoryStore
 from tests.cli.conftest import process
+from tests.evals.conftest import make_run
 from tests.guarantees.parts import APPLE, call, shop
 
 EVALS = """
@@ -96,6 +98,15 @@ def test_verbose_shows_each_run(traces, looplet):
         "      ✗ run_2 score=0.00 label=fail",
         "      ✗ run_3 score=0.00 label=fail",
     ]
+
+
+def test_replays_of_one_recording_are_told(desk, looplet):
+    runs = [make_run("pears", trial, 2.0, replay_of="tape") for trial in range(3)]
+    TrajectoryStore(desk / "store").append(runs)
+    (desk / "eval_shop.py").write_text("def eval_done(ctx): return ctx.completed\n")
+    said = looplet("eval", "store")
+    assert said.status == 0
+    assert said.err.startswith("note: eval_done: 2 of 3 verdicts are on further replays of a ")
 
 
 def test_labels_metrics_and_skipped_evals_are_shown_and_told(traces, looplet):

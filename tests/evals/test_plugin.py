@@ -47,7 +47,7 @@ def test_a_fail_is_shown_with_its_run(project):
             'task {"goal": "Price of pears"}',
             "  #1 ✓ price(fruit=pear) → euro: 1.5",
             "eval  * n  passed  rate  95% interval  not evaluable  gate",
-            "eval_right_price      3       2  0.67  0.21 to 0.94              0  -",
+            "eval_right_price      3       2  0.67  0.24 to 0.97              0  -",
             f"FAILED {PRICE}?pears-1? - ✗ eval_right_price sc*",
         ]
     )
@@ -261,6 +261,20 @@ def test_workers_find_the_same_and_the_controller_alone_writes(project):
         ]
     )
     assert len({row["session"] for row in scores(project)}) == 1
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_replays_of_one_recording_are_one_trial(project, run, make_store, workers):
+    played = {"cassette_hash": "tape", "replay_of": "tape"}
+    make_store(*(run("plums", trial, 2.0, **played) for trial in (1, 2)))
+    result = project.runpytest_subprocess(*STORE, "evals", *workers)
+    result.stdout.fnmatch_lines(
+        [
+            "eval_right_price      5       4  0.80  0.24 to 0.97*",
+            "  intervals are by task: *",
+            "  eval_right_price: 1 of 5 verdicts are on further replays of a recording: *",
+        ]
+    )
 
 
 def test_scores_are_appended_with_their_evidence(project):
