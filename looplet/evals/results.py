@@ -121,7 +121,7 @@ class EvalResult:
         ``metrics`` and the rest to ``details``; its score is the first of ``score``, ``f1``,
         ``accuracy``, ``overall`` that is present. What has a method ``to_result``, as a matcher's
         answer has, says itself. Anything else is the explanation. Raises
-        ``EvalError`` on ``None``, NaN, an infinity, and on what an async eval returns.
+        ``EvalError`` on ``None``, NaN, an infinity, and what an async eval or a generator returns.
 
         >>> EvalResult.from_return({"f1": 0, "note": "nothing found"}, name="eval_found")
         ... # doctest: +NORMALIZE_WHITESPACE
@@ -169,10 +169,16 @@ def _refuse_nothing(value: object, name: str) -> None:
         if inspect.iscoroutine(value):
             value.close()
         raise EvalError(f"{name or 'the eval'} is async. Write it as a plain function.")
+    if inspect.isgenerator(value):
+        value.close()
+        raise EvalError(f"{name or 'the eval'} is a generator. Return once, and yield nothing.")
 
 
 def _finite(value: Any, name: str, what: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf if value > 0 else -math.inf
     if not math.isfinite(number):
         raise EvalError(
             f"{name or 'the eval'} gave {number} as {what}. Return a finite number, "

@@ -108,7 +108,7 @@ class Scoring:
         """Send an eval's verdict along with its report."""
         report = yield
         if isinstance(item, EvalItem) and (call.when == "call" or _ended_early(report)):
-            scored = _attach(report, item)
+            scored = _attach(report, item, call)
             if self.is_worker:
                 report.looplet_scored = scored.to_text()  # type: ignore[attr-defined]
             else:
@@ -269,11 +269,11 @@ def _ended_early(report: pytest.TestReport) -> bool:
     return report.when == "setup" and not report.passed
 
 
-def _attach(report: pytest.TestReport, item: EvalItem) -> Scored:
+def _attach(report: pytest.TestReport, item: EvalItem, call: pytest.CallInfo[None]) -> Scored:
     """Mark the report with the outcome, unless the eval was skipped, which pytest shows itself."""
     scored = item.scored
     if scored is None:
-        scored = _unscored(report, item)
+        scored = _unscored(report, item, call)
         item.user_properties.extend(scored.properties())
     elif scored.outcome is Outcome.NOT_EVALUABLE and isinstance(report.longrepr, tuple):
         path, line, _ = item.reportinfo()
@@ -283,12 +283,14 @@ def _attach(report: pytest.TestReport, item: EvalItem) -> Scored:
     return scored
 
 
-def _unscored(report: pytest.TestReport, item: EvalItem) -> Scored:
+def _unscored(report: pytest.TestReport, item: EvalItem, call: pytest.CallInfo[None]) -> Scored:
     """The verdict on an eval that was skipped, or that pytest broke off."""
     name = item.info.name
     if report.skipped:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "xfail"
+        told = report.longrepr
+        xfail = f"xfail: {getattr(report, 'wasxfail', '')}"
+        reason = told[2] if isinstance(told, tuple) else xfail
         result = EvalResult(name, label=SKIPPED, explanation=reason)
         return item.score(Outcome.NOT_EVALUABLE, result)
-    text = report.longreprtext.strip().rsplit("\n", 1)[-1]
-    return item.score(Outcome.ERROR, EvalResult(name, label="error", explanation=text))
+    said = report.longreprtext if call.excinfo is None else call.excinfo.exconly(tryshort=True)
+    return item.score(Outcome.ERROR, EvalResult(name, label="error", explanation=said))

@@ -58,7 +58,7 @@ def test_a_score_outweighs_a_label():
     assert EvalResult(score=0.5, label="fail").passed
 
 
-@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, 10**400, -(10**400)])
 def test_nothing_and_what_is_not_finite_are_errors(value):
     with pytest.raises(EvalError, match="eval_x"):
         EvalResult.from_return(value, name="eval_x")
@@ -86,6 +86,14 @@ def test_an_async_eval_is_refused_with_a_remedy():
         return True
 
     with pytest.raises(EvalError, match="plain function"):
+        EvalResult.from_return(eval_x(None), name="eval_x")
+
+
+def test_an_eval_that_yields_is_refused_with_a_remedy():
+    def eval_x(ctx):
+        yield True
+
+    with pytest.raises(EvalError, match=r"eval_x is a generator\. Return once"):
         EvalResult.from_return(eval_x(None), name="eval_x")
 
 

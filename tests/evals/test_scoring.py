@@ -157,6 +157,29 @@ def test_an_expected_fail_is_still_a_fail(project, write):
     assert result.ret == FAILED
 
 
+@pytest.mark.parametrize("style", ["auto", "short", "line", "native", "no"])
+def test_what_broke_an_eval_off_is_told_alike_in_every_style_of_tracebacks(project, write, style):
+    write("""
+        import pytest
+
+        @pytest.fixture
+        def broken():
+            raise RuntimeError("no fixture")
+
+        def eval_fixture(ctx, broken): return True
+        def eval_by_hand(ctx): pytest.fail("by hand")
+        def eval_expected(ctx): pytest.xfail("one day")
+    """)
+    result = gate(project, "evals", f"--tb={style}")
+    result.stdout.fnmatch_lines(
+        [
+            "  eval_fixture: RuntimeError: no fixture (3)",
+            "  eval_by_hand: Failed: by hand (3)",
+            "  eval_expected: xfail: *one day (3)",
+        ]
+    )
+
+
 @pytest.mark.parametrize(("threshold", "status"), [("0.6", OK), ("0.7", FAILED)])
 def test_workers_leave_the_verdict_to_the_controller(project, threshold, status):
     result = project.runpytest_subprocess(
