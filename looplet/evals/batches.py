@@ -6,16 +6,18 @@ view, and ``steps``, a list for each run. Text stands as it is stored, and JSON 
 
 from __future__ import annotations
 
+import difflib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Protocol
 
 from looplet.core.codec import JSON
 from looplet.errors import EvalError, NotEvaluable
 from looplet.evals.context import EvalContext
-from looplet.evals.marks import name_of
+from looplet.evals.marks import mark_of, name_of
 from looplet.evals.results import SCORE_KEYS, EvalResult
 from looplet.evals.running import (
     NOTHING,
@@ -36,6 +38,17 @@ if TYPE_CHECKING:
 STEPS = "steps"
 
 
+class Contexts(Protocol):
+    """Runs in order, which may be gone through again."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[EvalContext]: ...
+
+
+Reader = Callable[[Sequence[str]], "pa.Table"]
+"""Gives a table of these columns of all runs; of steps, fields may be named as ``steps.tool``."""
+
+
 class Batch:
     """Runs that are judged at once. Their table is made when an eval first asks for it.
 
@@ -47,21 +60,14 @@ class Batch:
     ['pass']
     """
 
-    def __init__(self, contexts: Sequence[EvalContext]) -> None:
+    def __init__(self, contexts: Contexts, read: Reader | None = None) -> None:
         self.contexts = contexts
+        self._read = self._read_contexts if read is None else read
 
     @cached_property
     def table(self) -> pa.Table:
         """All runs. Raises ``MissingExtra`` without Arrow."""
-        from looplet.trajectory import gathering, rows
-        from looplet.trajectory.schema import TRAJECTORIES, TRAJECTORY_COLUMNS
-
-        def row_of(place: int, context: EvalContext) -> Any:
-            return rows.to_row(trajectory_of(context, place)) | {"messages": [], "calls": []}
-
-        made = (row_of(place, context) for place, context in enumerate(self.contexts))
-        columns = [*(column.name for column in TRAJECTORY_COLUMNS), STEPS]
-        return gathering.table_of(made, TRAJECTORIES).select(columns)
+        return self._read(all_columns())
 
     def evaluate(
         self,
@@ -69,35 +75,90 @@ class Batch:
         *,
         given: Given = NOTHING,
         clock: Clock = time.perf_counter,
-    ) -> list[Evaluation]:
+    ) -> Iterator[Evaluation]:
         """What came of a vectorized eval, for each run in order.
 
         Runs that lack what the eval needs are not evaluable, and not in its table; so is a run
         for which it gives null. Each result's duration is its share. An exception is an error of
         every run that was in the table.
         """
-        name = name_of(function)
-        outcomes = [_unevaluable(function, context) for context in self.contexts]
-        places = [place for place, outcome in enumerate(outcomes) if outcome is None]
+        name, absences = name_of(function), self._absences(function)
+        count = len(self.contexts) - len(absences)
         start = clock()
+        found: Iterator[Evaluation]
         try:
             arguments = arguments_for(function, given)
-            found = self._judge(function, places, arguments) if places else []
+            values = self._judge(function, absences, arguments) if count else []
+            found = (_evaluation(name, value) for value in values)
         except Exception as error:  # noqa: BLE001 - as in evaluate: what an eval raises is kept
-            found = [failed(name, error) for _ in places]
-        share = (clock() - start) / max(1, len(places))
-        for place, evaluation in zip(places, found, strict=True):
-            outcomes[place] = timed(evaluation, share)
-        return [outcome for outcome in outcomes if outcome is not None]
+            found = repeat(failed(name, error), count)
+        share = (clock() - start) / max(1, count)
+        for place in range(len(self.contexts)):
+            yield absences[place] if place in absences else timed(next(found), share)
+
+    def _absences(self, function: Callable[..., Any]) -> dict[int, Evaluation]:
+        """What came of the runs that lack what the eval needs, by place."""
+        if not mark_of(function).needs:
+            return {}
+        found = ((place, _absence(function, each)) for place, each in enumerate(self.contexts))
+        return {place: absence for place, absence in found if absence is not None}
 
     def _judge(
-        self, function: Callable[..., Any], places: list[int], arguments: Mapping[str, Any]
-    ) -> list[Evaluation]:
-        table = self.table
-        if len(places) < len(self.contexts):
-            table = table.take(places)
-        values = _values(function(table, **arguments), len(places), name_of(function))
-        return [_evaluation(name_of(function), value) for value in values]
+        self,
+        function: Callable[..., Any],
+        absences: Collection[int],
+        arguments: Mapping[str, Any],
+    ) -> list[Any]:
+        columns, name = mark_of(function).columns, name_of(function)
+        table = self._read(_checked(columns, name)) if columns else self.table
+        if absences:
+            table = table.filter([place not in absences for place in range(len(self.contexts))])
+        return _values(function(table, **arguments), table.num_rows, name)
+
+    def _read_contexts(self, columns: Sequence[str]) -> pa.Table:
+        from looplet.trajectory import gathering, rows
+        from looplet.trajectory.schema import TRAJECTORIES
+
+        def row_of(place: int, context: EvalContext) -> Any:
+            return rows.to_row(trajectory_of(context, place)) | {"messages": [], "calls": []}
+
+        made = (row_of(place, context) for place, context in enumerate(self.contexts))
+        return _narrowed(gathering.table_of(made, TRAJECTORIES), columns)
+
+
+def all_columns() -> list[str]:
+    """The columns of a table whose eval names none."""
+    from looplet.trajectory.schema import TRAJECTORY_COLUMNS
+
+    return [*(column.name for column in TRAJECTORY_COLUMNS), STEPS]
+
+
+def _checked(columns: Sequence[str], name: str) -> Sequence[str]:
+    from looplet.trajectory.schema import STEP_COLUMNS
+
+    known = [*all_columns(), *(f"{STEPS}.{column.name}" for column in STEP_COLUMNS)]
+    for column in columns:
+        if column not in known:
+            near = difflib.get_close_matches(column, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "docs/store.md lists them"
+            raise EvalError(f"{name} wants the column {column!r}, and there is none: {hint}")
+    return columns
+
+
+def _narrowed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a table; of steps, if fields of theirs are named, these alone."""
+    from looplet.trajectory.arrow import pa, pc
+
+    heads = list(dict.fromkeys(column.partition(".")[0] for column in columns))
+    if STEPS in heads and STEPS not in columns:
+        steps: Any = table.column(STEPS).combine_chunks()
+        structs = steps.flatten()
+        names = [each.name for each in structs.type if f"{STEPS}.{each.name}" in columns]
+        fields = [pc.struct_field(structs, name) for name in names]
+        kept: Any = pa.StructArray.from_arrays(fields, names)
+        listed: Any = pa.ListArray.from_arrays(steps.offsets, kept)
+        table = table.set_column(table.column_names.index(STEPS), STEPS, listed)
+    return table.select(heads)
 
 
 def trajectory_of(context: EvalContext, place: int = 0) -> Trajectory:
@@ -121,7 +182,7 @@ def _known(context: EvalContext, name: str) -> JSON:
     return None if context.lacks(name) else getattr(context, name)
 
 
-def _unevaluable(function: Callable[..., Any], context: EvalContext) -> Evaluation | None:
+def _absence(function: Callable[..., Any], context: EvalContext) -> Evaluation | None:
     try:
         check_needs(function, context)
     except NotEvaluable as absence:

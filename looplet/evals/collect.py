@@ -1,7 +1,9 @@
-"""From an eval function to pytest items, one a run. Knows pytest's collecting; scores nothing."""
+"""From an eval function to pytest items, one a run or one for all. Scores nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -11,14 +13,20 @@ from looplet.errors import EvalError, LoopletError
 from looplet.evals.items import EvalItem, stand_in
 from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
 from looplet.evals.named_judge import load_judge
-from looplet.evals.runs import Run, load_runs
+from looplet.evals.runs import Run, StoredRuns, open_runs, with_labels
 from looplet.evals.scored import EvalInfo
+from looplet.evals.sweeps import SweepItem
 
 _JUDGE = pytest.StashKey[Any]()
 _RUNS = pytest.StashKey[list[Run]]()
+_STORED = pytest.StashKey["StoredRuns | None"]()
 TROUBLE = pytest.StashKey[str]()
 """Why the store cannot be scored, if it cannot."""
 UNSUPPORTED = ("parametrize",)
+AUTO, EVAL = "auto", "eval"
+"""Values of ``--looplet-items``: as many runs as there are decide, and one item an eval."""
+MOST_ITEMS = 2_000
+"""How many runs may be items of their own where nothing is said."""
 
 
 def make_items(
@@ -35,24 +43,51 @@ def make_items(
         _check(collector, function)
     except EvalError as error:
         raise collector.CollectError(f"{collector.path.name}: {error}") from error
-    info = EvalInfo.of(function, key=f"{collector.nodeid}::{name}")
-    marks, shown, fixtures = _marks(collector.config, function), stand_in(function), None
+    node = {
+        "callobj": stand_in(function),
+        "eval_function": function,
+        "info": EvalInfo.of(function, key=f"{collector.nodeid}::{name}"),
+        "marks": _marks(collector.config, function),
+        "judge": judge_of(collector.config),
+    }
+    if mark_of(function).vectorized or sweeps(collector.config):
+        runs = stored_of(collector.config)
+        return [SweepItem.from_parent(collector, name=name, runs=runs, **node)] if runs else []
+    return _items(collector, name, node)
+
+
+def _items(
+    collector: pytest.Module | pytest.Class, name: str, node: dict[str, Any]
+) -> list[pytest.Item]:
     items: list[pytest.Item] = []
     for run in runs_of(collector.config):
+        label = f"{name}[{run.label}]"
         item: EvalItem = EvalItem.from_parent(
-            collector,
-            name=f"{name}[{run.label}]",
-            callobj=shown,
-            fixtureinfo=fixtures,
-            eval_function=function,
-            info=info,
-            marks=marks,
-            trajectory=run.trajectory,
-            judge=judge_of(collector.config),
+            collector, name=label, trajectory=run.trajectory, **node
         )
-        fixtures = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
+        node["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
         items.append(item)
     return items
+
+
+def sweeps(config: pytest.Config) -> bool:
+    """Whether each eval is one item over all runs."""
+    choice = config.getoption("looplet_items")
+    if choice != AUTO:
+        return bool(choice == EVAL)
+    stored = stored_of(config)
+    return stored is not None and len(stored) > MOST_ITEMS
+
+
+def choice_line(config: pytest.Config) -> str | None:
+    """What is to be said where the number of runs has decided what an item is."""
+    stored = stored_of(config)
+    if stored is None or config.getoption("looplet_items") != AUTO or not sweeps(config):
+        return None
+    return (
+        f"{len(stored)} runs are more than {MOST_ITEMS}, so each eval was one item; "
+        "--looplet-items=trajectory makes one of each run"
+    )
 
 
 def judge_of(config: pytest.Config) -> Any:
@@ -63,22 +98,42 @@ def judge_of(config: pytest.Config) -> Any:
     return config.stash[_JUDGE]
 
 
-def runs_of(config: pytest.Config) -> list[Run]:
-    """The store's runs, read once. A store that cannot be scored leaves its trouble.
+def stored_of(config: pytest.Config) -> StoredRuns | None:
+    """The store's runs, opened once. A store that cannot be scored leaves its trouble.
 
     A store without a run is trouble too, unless there is a gate, which has its own word for it.
     """
-    if _RUNS in config.stash:
-        return config.stash[_RUNS]
-    store, runs = config.getoption("looplet_store"), list[Run]()
+    if _STORED not in config.stash:
+        store = config.getoption("looplet_store")
+        config.stash[_STORED] = None
+        with _noting_trouble(config):
+            config.stash[_STORED] = stored = open_runs(store)
+            if not stored and not config.getoption("looplet_gate"):
+                config.stash[TROUBLE] = f"--looplet-store: {store} holds no trajectory"
+    return config.stash[_STORED]
+
+
+def runs_of(config: pytest.Config) -> list[Run]:
+    """The store's runs, each with its label, loaded once; none if the store cannot be scored."""
+    if _RUNS not in config.stash:
+        config.stash[_RUNS] = []
+        with _noting_trouble(config):
+            config.stash[_RUNS] = with_labels(stored_of(config) or ())
+    return config.stash[_RUNS]
+
+
+def prepare(config: pytest.Config) -> None:
+    """Read of the store what collecting will."""
+    if not sweeps(config):
+        runs_of(config)
+
+
+@contextmanager
+def _noting_trouble(config: pytest.Config) -> Iterator[None]:
     try:
-        runs = load_runs(store)
-        if not runs and not config.getoption("looplet_gate"):
-            config.stash[TROUBLE] = f"--looplet-store: {store} holds no trajectory"
+        yield
     except (LoopletError, OSError) as error:
         config.stash[TROUBLE] = f"--looplet-store: {error}"
-    config.stash[_RUNS] = runs
-    return runs
 
 
 def _check(collector: pytest.Module | pytest.Class, function: FunctionType) -> None:

@@ -1,4 +1,4 @@
-"""One eval on one run, as a pytest item. Knows how a verdict is shown; adds nothing up."""
+"""One eval, and one eval on one run, as pytest items. Knows how a verdict is shown."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class _IdAsText(pytest.Item):
         super().__init__(name, parent, **{**node, "nodeid": f"{parent.nodeid}::{name}"})
 
 
-class EvalItem(pytest.Function, _IdAsText):
-    """One eval on one run: a test function for pytest, which sees its fixtures alone."""
+class EvalNode(pytest.Function, _IdAsText):
+    """An eval as pytest sees it: a test function with the eval's fixtures alone."""
 
     def __init__(
         self,
@@ -65,38 +65,28 @@ class EvalItem(pytest.Function, _IdAsText):
         eval_function: FunctionType,
         info: EvalInfo,
         marks: Sequence[pytest.Mark],
-        trajectory: Trajectory,
         judge: Any = None,
         **node: Any,
     ) -> None:
         super().__init__(**node)
         self.eval_function = eval_function
         self.info = info
-        self.trajectory = trajectory
         self.judge = judge
-        self.scored: Scored | None = None
+        self.verdicts: Sequence[Scored] = ()
+        self.outcome: Outcome | None = None
+        """What came of it; ``None`` before it ran, and where pytest broke it off."""
+        self.reason = EvalResult()
+        """The result that stands behind the outcome."""
         if marks:
             self.own_markers.extend(marks)
             self.keywords.update({mark.name: mark for mark in marks})
 
-    def runtest(self) -> None:
-        """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
-        self.scored = None
-        given = Given(judge=self.judge, fixtures=self.funcargs)
-        context = EvalContext.from_trajectory(self.trajectory)
-        evaluation = evaluate(self.eval_function, context, given=given)
-        self.scored = self.score(evaluation.outcome, evaluation.result)
-        self.user_properties.extend(self.scored.properties())
-        if evaluation.error is not None:
-            raise evaluation.error
-        if evaluation.outcome is Outcome.NOT_EVALUABLE:
-            raise pytest.skip.Exception(evaluation.result.explanation)
-        if evaluation.outcome is Outcome.FAIL:
-            raise EvalFailed(failure_text(evaluation.result, self.trajectory))
+    def settle(self, outcome: Outcome, result: EvalResult) -> None:
+        """Take one verdict for all that there is to judge, where pytest broke the eval off.
 
-    def score(self, outcome: Outcome, result: EvalResult) -> Scored:
-        """A verdict of this eval on this run."""
-        return Scored.of(self.info, RunKey.of(self.trajectory), outcome, result)
+        Raises ``StoreError`` if it cannot be read what there is.
+        """
+        raise NotImplementedError
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A fail as its own text; an error as the traceback from the user's eval on."""
@@ -122,6 +112,34 @@ class EvalItem(pytest.Function, _IdAsText):
             crash.path, crash.lineno = str(self.path), self.eval_function.__code__.co_firstlineno
             crash.message = text.split("\n", 1)[0]
         return shown
+
+
+class EvalItem(EvalNode):
+    """One eval on one run."""
+
+    def __init__(self, *, trajectory: Trajectory, **node: Any) -> None:
+        super().__init__(**node)
+        self.trajectory = trajectory
+
+    def runtest(self) -> None:
+        """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
+        self.outcome = None
+        given = Given(judge=self.judge, fixtures=self.funcargs)
+        context = EvalContext.from_trajectory(self.trajectory)
+        evaluation = evaluate(self.eval_function, context, given=given)
+        self.settle(evaluation.outcome, evaluation.result)
+        if evaluation.error is not None:
+            raise evaluation.error
+        if evaluation.outcome is Outcome.NOT_EVALUABLE:
+            raise pytest.skip.Exception(evaluation.result.explanation)
+        if evaluation.outcome is Outcome.FAIL:
+            raise EvalFailed(failure_text(evaluation.result, self.trajectory))
+
+    def settle(self, outcome: Outcome, result: EvalResult) -> None:
+        """Take the verdict."""
+        scored = Scored.of(self.info, RunKey.of(self.trajectory), outcome, result)
+        self.verdicts, self.outcome, self.reason = (scored,), outcome, result
+        self.user_properties.extend(scored.properties())
 
 
 def failure_text(result: EvalResult, trajectory: Trajectory) -> str:

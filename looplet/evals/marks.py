@@ -43,6 +43,8 @@ class EvalMark:
     """Fields of the context without which there is nothing to judge."""
     vectorized: bool = False
     """Whether it takes a table of many runs at once, and gives a value for each."""
+    columns: tuple[str, ...] = ()
+    """The columns that the table is to have; empty: those of the view, and steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ def eval_mark(
     required: bool = False,
     needs: Iterable[str] = (),
     vectorized: bool = False,
+    columns: Iterable[str] = (),
 ) -> Callable[[Function], Function]:
     """Mark a function as an eval. It stays the same function, to be called with a context.
 
@@ -73,7 +76,8 @@ def eval_mark(
     not hold; of an eval that says yes or no that is its pass rate. A ``required`` eval must be run,
     and be evaluable on every run. A run that lacks one of ``needs`` is not evaluable. A
     ``vectorized`` eval is called once, with an Arrow table of all runs instead of a context, and
-    gives a value for each row.
+    gives a value for each row; ``columns`` names those that it needs, so that no others are read
+    (one of the steps as ``steps.tool``).
 
     Raises ``EvalError`` on a tag that cannot be a mark, a threshold outside 0 to 1, or a need that
     no context has.
@@ -96,6 +100,7 @@ def eval_mark(
         required=required,
         needs=_checked_needs(needs),
         vectorized=vectorized,
+        columns=_checked_columns(columns, vectorized=vectorized),
     )
 
     def put(function: Function) -> Function:
@@ -197,4 +202,14 @@ def _checked_needs(needs: Iterable[str]) -> tuple[str, ...]:
             raise EvalError(
                 f"no context has {name!r}. eval_mark's needs may name: {', '.join(NEEDABLE)}"
             )
+    return names
+
+
+def _checked_columns(columns: Iterable[str], *, vectorized: bool) -> tuple[str, ...]:
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    if names and not vectorized:
+        raise EvalError("eval_mark's columns are those of a vectorized eval's table")
+    for name in names:
+        if not isinstance(name, str):
+            raise EvalError(f"eval_mark's columns are names, not {name!r}")
     return names

@@ -52,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="score the trajectories of this store with the evals that are collected",
     )
     group.addoption(
+        "--looplet-items",
+        choices=["trajectory", "eval", "auto"],
+        default="auto",
+        help="what one item is: an eval on one trajectory, an eval on all of them, or the latter "
+        "where there are more than 2,000 (auto, the default); a vectorized eval is always one item",
+    )
+    group.addoption(
         "--looplet-gate",
         choices=["threshold"],
         help="let the exit status be the gate's verdict: 0 if every eval reaches its threshold",

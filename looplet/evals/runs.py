@@ -1,4 +1,4 @@
-"""The trajectories to be scored, loaded once, each with the label that ids show.
+"""The trajectories to be scored: gone through, or loaded with the labels that ids show.
 
 Knows the store; knows no eval. The one module of the plugin that loads Arrow.
 """
@@ -6,15 +6,18 @@ Knows the store; knows no eval. The one module of the plugin that loads Arrow.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from looplet.errors import MissingExtra
+from looplet.errors import MissingExtra, StoreError
 
 if TYPE_CHECKING:
+    from looplet.trajectory.arrow import pa
     from looplet.trajectory.model import Trajectory
+    from looplet.trajectory.store import TrajectoryStore
 
 LABEL_CHARS = 80
 _UNSAFE = re.compile(r"[^\w.+-]+", re.ASCII)
@@ -28,8 +31,46 @@ class Run:
     trajectory: Trajectory
 
 
-def load_runs(path: str) -> list[Run]:
-    """Every trajectory of a store, in order of appending.
+class StoredRuns:
+    """The runs of a store, read anew, field by field, whenever they are gone through.
+
+    They are those that there were when it was opened: none is added while evals run, and where
+    some are gone it is a ``StoreError``.
+    """
+
+    def __init__(self, store: TrajectoryStore) -> None:
+        self._store = store
+        self._count = len(store)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        left = self._count
+        for run in islice(self._store.scan(), self._count):
+            yield run
+            left -= 1
+        self._check(self._count - left)
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """The named columns of all runs; one inside a list is named as ``steps.tool``."""
+        from looplet.trajectory.arrow import pa
+
+        heads = list(dict.fromkeys(column.partition(".")[0] for column in columns))
+        found = [each.select(heads) for each in self._store.scan_tables(columns)]
+        self._check(sum(each.num_rows for each in found))
+        return pa.concat_tables(found).slice(0, self._count)
+
+    def _check(self, found: int) -> None:
+        if found < self._count:
+            raise StoreError(
+                f"{self._store.path} had {self._count} trajectories when it was opened, and has "
+                f"{found} now; score a store whose files nobody removes meanwhile"
+            )
+
+
+def open_runs(path: str) -> StoredRuns:
+    """The runs of a store, in order of appending.
 
     Raises ``StoreError`` if the store cannot be read, ``MissingExtra`` without its packages.
     """
@@ -38,7 +79,7 @@ def load_runs(path: str) -> list[Run]:
             raise MissingExtra(package, needed_for="--looplet-store", extra="evals")
     from looplet.trajectory.store import TrajectoryStore
 
-    return with_labels(TrajectoryStore(path).scan())
+    return StoredRuns(TrajectoryStore(path))
 
 
 def with_labels(trajectories: Iterable[Trajectory]) -> list[Run]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,24 +66,6 @@ class Scored:
             recording=run.recording,
         )
 
-    def to_text(self) -> str:
-        """The verdict as one ASCII text, which any worker can send, lone surrogates included."""
-        return json.dumps({**asdict(self), "outcome": self.outcome.value})
-
-    @classmethod
-    def from_text(cls, text: str) -> Scored:
-        """The verdict that ``to_text`` was called on."""
-        data = json.loads(text)
-        info = data["eval"]
-        return cls(
-            eval=EvalInfo(**{**info, "tags": tuple(info["tags"])}),
-            trajectory_id=data["trajectory_id"],
-            outcome=Outcome(data["outcome"]),
-            result=EvalResult(**data["result"]),
-            task=data["task"],
-            recording=data["recording"],
-        )
-
     def properties(self) -> list[tuple[str, object]]:
         """What JUnit and other reports show of it."""
         pairs = [
@@ -95,7 +76,7 @@ class Scored:
             ("label", self.result.label),
             ("explanation", self.result.explanation or None),
         ]
-        return [(name, _sendable(value)) for name, value in pairs if value is not None]
+        return [(name, sendable(value)) for name, value in pairs if value is not None]
 
     def to_row(self, *, scored_at: datetime, session: str, host: str, version: str) -> JSON:
         """A row of the scores dataset."""
@@ -123,7 +104,8 @@ class Scored:
         }
 
 
-def _sendable(value: object) -> object:
+def sendable(value: object) -> object:
+    """A value that every report can hold: lone surrogates of text are escaped."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -19,11 +20,13 @@ import pytest
 from looplet.core.records import new_id
 from looplet.errors import EvalError, LoopletError
 from looplet.evals import gate
-from looplet.evals.collect import TROUBLE, judge_of, runs_of
-from looplet.evals.items import EvalItem
-from looplet.evals.results import SKIPPED, EvalResult, Outcome
+from looplet.evals.attaching import attach
+from looplet.evals.collect import TROUBLE, choice_line, judge_of, prepare, stored_of
+from looplet.evals.items import EvalNode
+from looplet.evals.results import Outcome
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.summary import EvalSummary, reason_lines, summarize, table, trial_lines
+from looplet.evals.verdicts import Verdicts, to_text
 
 WORKER_KEY = "looplet"
 NARROWING = ("lf", "stepwise")
@@ -50,8 +53,8 @@ class Scoring:
         self.threshold: float = config.getoption("looplet_threshold")
         self.allow_skipped: bool = config.getoption("looplet_allow_skipped")
         self.is_worker = hasattr(config, "workerinput")
-        self.scored: dict[str, Scored] = {}
-        """By node id, so that an eval that is run again counts once."""
+        self.scored: dict[str, Sequence[Scored]] = {}
+        """The verdicts by node id, so that an item that is run again counts once."""
         self.evals: dict[str, EvalInfo] = {}
         """Every eval that was collected, deselected ones too."""
         self.selected = 0
@@ -70,7 +73,7 @@ class Scoring:
     def pytest_sessionstart(self) -> None:
         """Read the store before workers do, since a worker cannot refuse it with a clear line."""
         if self.config.pluginmanager.hasplugin("dsession"):
-            runs_of(self.config)
+            prepare(self.config)
             self._refuse_store()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -79,7 +82,7 @@ class Scoring:
     ) -> Generator[None, None, None]:
         """Count the evals before and after others select."""
         for item in items:
-            if isinstance(item, EvalItem):
+            if isinstance(item, EvalNode):
                 self.evals[item.info.key] = item.info
         self._refuse_store()
         collected = _count(items)
@@ -107,13 +110,20 @@ class Scoring:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Send an eval's verdict along with its report."""
         report = yield
-        if isinstance(item, EvalItem) and (call.when == "call" or _ended_early(report)):
-            scored = _attach(report, item, call)
-            if self.is_worker:
-                report.looplet_scored = scored.to_text()  # type: ignore[attr-defined]
-            else:
-                self.scored[item.nodeid] = scored
+        if isinstance(item, EvalNode) and (call.when == "call" or _ended_early(report)):
+            self._take(report, item, call)
         return report
+
+    def _take(self, report: pytest.TestReport, item: EvalNode, call: pytest.CallInfo[None]) -> None:
+        try:
+            attach(report, item, call)
+        except (LoopletError, OSError) as error:  # then it is an item that failed, without verdicts
+            self.notes.append(f"{item.nodeid}: its runs could not be read: {error}")
+            return
+        if self.is_worker:
+            report.looplet_scored = to_text(item.verdicts)  # type: ignore[attr-defined]
+        else:
+            self.scored[item.nodeid] = item.verdicts
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take an eval's verdict, or count what is none."""
@@ -121,7 +131,7 @@ class Scoring:
             return
         text = getattr(report, "looplet_scored", None)
         if text is not None:
-            self.scored[report.nodeid] = Scored.from_text(text)
+            self.scored[report.nodeid] = Verdicts.from_text(text)
         if report.failed and getattr(report, "looplet_outcome", None) not in _FAILING:
             self.other_failures += 1
 
@@ -147,13 +157,18 @@ class Scoring:
             return
         if self.config.getoption("collectonly"):
             return
-        order = {key: place for place, key in enumerate(self.evals)}
-        scored = sorted(self.scored.values(), key=lambda each: order.get(each.eval.key, -1))
-        self.summaries = summarize(scored)
+        self.summaries = summarize(self.all_scored())
         if self.gated:
             self._judge(session, exitstatus)
         if self.scored and not self.config.getoption("looplet_no_scores"):
             self._write(session)
+
+    def all_scored(self) -> Iterator[Scored]:
+        """Every verdict, those of an eval together, in the order of collecting."""
+        order = {key: place for place, key in enumerate(self.evals)}
+        found = [each for each in self.scored.values() if each]
+        found.sort(key=lambda verdicts: order.get(verdicts[0].eval.key, -1))
+        return chain.from_iterable(found)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -204,25 +219,25 @@ class Scoring:
         return troubles
 
     def _is_empty_store(self) -> bool:
-        return not runs_of(self.config) and TROUBLE not in self.config.stash
+        return not stored_of(self.config) and TROUBLE not in self.config.stash
 
     def _write(self, session: pytest.Session) -> None:
         from looplet import __version__
         from looplet.trajectory.store import TrajectoryStore
 
         now, name, host = datetime.now(UTC), new_id(), platform.node()
-        rows = [
+        rows = (
             each.to_row(scored_at=now, session=name, host=host, version=__version__)
-            for each in self.scored.values()
-        ]
+            for each in self.all_scored()
+        )
         try:
-            TrajectoryStore(self.store).append_scores(rows)
+            commit = TrajectoryStore(self.store).append_scores(rows)
         except (LoopletError, OSError, ValueError) as error:
             self.notes.append(f"scores NOT written: {error}")
             if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             return
-        self.notes.append(f"scores: {len(rows)} appended to {self.store}")
+        self.notes.append(f"scores: {commit.rows} appended to {self.store}")
 
     # Showing
 
@@ -246,7 +261,8 @@ class Scoring:
         lines += [f"  {line}" for line in trial_lines(self.summaries)]
         if self.deselected:
             lines.append(f"{self.deselected} eval items were deselected and are not counted")
-        lines += self.notes
+        choice = choice_line(self.config)
+        lines += self.notes if choice is None else [choice, *self.notes]
         if self.verdict is not None:
             lines.append("gate: held" if self.verdict.held else "gate: NOT held")
             lines += [f"  - {cause}" for cause in self.verdict.causes]
@@ -262,35 +278,8 @@ _FAILING = (Outcome.FAIL.value, Outcome.ERROR.value)
 
 
 def _count(items: Sequence[pytest.Item]) -> int:
-    return sum(isinstance(item, EvalItem) for item in items)
+    return sum(isinstance(item, EvalNode) for item in items)
 
 
 def _ended_early(report: pytest.TestReport) -> bool:
     return report.when == "setup" and not report.passed
-
-
-def _attach(report: pytest.TestReport, item: EvalItem, call: pytest.CallInfo[None]) -> Scored:
-    """Mark the report with the outcome, unless the eval was skipped, which pytest shows itself."""
-    scored = item.scored
-    if scored is None:
-        scored = _unscored(report, item, call)
-        item.user_properties.extend(scored.properties())
-    elif scored.outcome is Outcome.NOT_EVALUABLE and isinstance(report.longrepr, tuple):
-        path, line, _ = item.reportinfo()
-        report.longrepr = (str(path), line + 1, f"not evaluable: {scored.result.explanation}")
-    if scored.result.label != SKIPPED:
-        report.looplet_outcome = scored.outcome.value  # type: ignore[attr-defined]
-    return scored
-
-
-def _unscored(report: pytest.TestReport, item: EvalItem, call: pytest.CallInfo[None]) -> Scored:
-    """The verdict on an eval that was skipped, or that pytest broke off."""
-    name = item.info.name
-    if report.skipped:
-        told = report.longrepr
-        xfail = f"xfail: {getattr(report, 'wasxfail', '')}"
-        reason = told[2] if isinstance(told, tuple) else xfail
-        result = EvalResult(name, label=SKIPPED, explanation=reason)
-        return item.score(Outcome.NOT_EVALUABLE, result)
-    said = report.longreprtext if call.excinfo is None else call.excinfo.exconly(tryshort=True)
-    return item.score(Outcome.ERROR, EvalResult(name, label="error", explanation=said))

@@ -101,7 +101,7 @@ def evaluate_all(
 
     batch = Batch(contexts)  # one table for all evals
     return [
-        batch.evaluate(each, given=given)
+        [*batch.evaluate(each, given=given)]
         if mark_of(each).vectorized
         else [evaluate(each, ctx, given=given) for ctx in contexts]
         for each in evaluators

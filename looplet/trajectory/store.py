@@ -120,6 +120,14 @@ class TrajectoryStore:
         """
         return (row for _, row in self._rows(TRAJECTORIES, columns))
 
+    def scan_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The trajectories in order of appending as Arrow tables, one a row group, as stored.
+
+        Only the named columns are read, all without names; a column inside a list is named as
+        ``steps.tool``. Steps, messages and calls are lists of structs, and JSON is text.
+        """
+        return (table for part in self._parts(TRAJECTORIES) for table in part.tables(columns))
+
     def scores(self) -> Iterator[dict[str, Any]]:
         """The scores in order of appending, each with every column of the scores dataset."""
         return (row for _, row in self._rows(SCORES, None))

@@ -115,6 +115,16 @@ def test_a_vectorized_eval_judges_many_runs_and_gets_no_case():
         check_parameters(eval_mark(vectorized=True)(lambda runs, case: []))
 
 
+def test_columns_are_names_and_those_of_a_table():
+    assert mark_of(eval_mark(vectorized=True, columns="n_steps")(lambda runs: [])).columns == (
+        "n_steps",
+    )
+    with pytest.raises(EvalError, match="a vectorized eval's table"):
+        eval_mark(columns=("n_steps",))
+    with pytest.raises(EvalError, match="names, not 3"):
+        eval_mark(vectorized=True, columns=[3])
+
+
 @pytest.mark.parametrize("name", ["required", "vectorized"])
 def test_a_flag_that_is_none_is_refused(name):
     with pytest.raises(EvalError, match=f"{name} is True or False, not 'yes'"):

@@ -119,14 +119,3 @@ def test_a_judge_that_is_none_is_a_usage_error(project, write, name, message):
     result = score(project, f"--looplet-judge=evals/judges.py:{name}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --looplet-judge: *{message}*"])
-
-
-def test_a_vectorized_eval_is_an_item_a_run_too(project, write):
-    write("""
-        from looplet import eval_mark
-
-        @eval_mark(vectorized=True, needs=("expected",))
-        def eval_right_price(runs, tmp_path):
-            return [text == '{"euro":2.0}' for text in runs["final_output"].to_pylist()]
-    """)
-    score(project, "-v").stdout.fnmatch_lines(["*?pears-0? PASSED*", "*?pears-1? FAILED*"])

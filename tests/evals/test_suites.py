@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from looplet import MockLLMBackend
 from looplet.evals import EvalCase, EvalContext, NotEvaluable, eval_mark, eval_run, eval_run_batch
-from looplet.evals.batches import Batch
+from looplet.evals.batches import Batch, all_columns
+from looplet.evals.runs import StoredRuns
+from looplet.trajectory.store import TrajectoryStore
 from tests.evals.conftest import make_run
 
 DONE, FAILED = EvalContext([], stop_reason="done"), EvalContext([], stop_reason="llm_error")
@@ -151,6 +155,35 @@ def test_the_table_shows_runs_as_their_evals_see_them():
         assert len(set(table[name].to_pylist())) == 1, name
     tools = [[step["tool"] for step in steps] for steps in table["steps"].to_pylist()]
     assert tools == [["price", "done"]] * 2
+
+
+COLUMNS = st.lists(st.sampled_from([*all_columns(), "steps.tool", "steps.warnings"]), min_size=1)
+
+
+@given(st.lists(st.integers(0, 3), max_size=4), COLUMNS)
+def test_a_table_has_the_named_columns_alone_and_is_the_same_from_a_store(euros, columns):
+    runs = [make_run("pears", n, float(euro)) for n, euro in enumerate(euros)]
+    tables = []
+
+    def noted(table):
+        tables.append(table)
+        return [True] * table.num_rows
+
+    mark = eval_mark(vectorized=True, columns=columns)
+    contexts = [EvalContext.from_trajectory(run) for run in [*runs, make_run("plums", 0, 2.0)]]
+    with tempfile.TemporaryDirectory() as folder:
+        store = TrajectoryStore(folder, row_group_bytes=1)  # each run a row group of its own
+        store.append(runs)
+        store.append(contexts[-1].trajectory)
+        found = [*Batch(contexts, StoredRuns(store).table).evaluate(mark(noted))]
+    assert [each.outcome.value for each in found] == ["pass"] * len(contexts)
+    (row,) = eval_run_batch([mark(noted)], contexts)
+    assert row["scores"] == [1.0] * len(contexts)
+    assert tables[0].column_names == list(dict.fromkeys(each.split(".")[0] for each in columns))
+    assert tables[0].equals(tables[1])
+    if "steps" in tables[0].column_names and "steps" not in columns:
+        fields = {field.name for field in tables[0].schema.field("steps").type.value_type}
+        assert fields == {each.split(".")[1] for each in columns if "." in each}
 
 
 def test_runs_that_lack_what_is_needed_are_not_in_the_table():
