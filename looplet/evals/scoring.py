@@ -7,6 +7,7 @@ controller alone adds them up, judges and writes.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from collections.abc import Generator, Iterator, Sequence
@@ -19,7 +20,7 @@ import pytest
 
 from looplet.core.records import new_id
 from looplet.errors import EvalError, LoopletError
-from looplet.evals import gate
+from looplet.evals import gate, markdown
 from looplet.evals.attaching import attach
 from looplet.evals.collect import TROUBLE, choice_line, judge_of, prepare, stored_of
 from looplet.evals.items import EvalNode
@@ -162,6 +163,7 @@ class Scoring:
             self._judge(session, exitstatus)
         if self.scored and not self.config.getoption("looplet_no_scores"):
             self._write(session)
+        self._write_markdown()
 
     def all_scored(self) -> Iterator[Scored]:
         """Every verdict, those of an eval together, in the order of collecting."""
@@ -238,6 +240,14 @@ class Scoring:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             return
         self.notes.append(f"scores: {commit.rows} appended to {self.store}")
+
+    def _write_markdown(self) -> None:
+        path = os.environ.get(markdown.VARIABLE)
+        if path and (self.summaries or self.verdict is not None):
+            trouble = markdown.append(
+                path, markdown.report(self.summaries, self.verdict, self._cell)
+            )
+            self.notes += [] if trouble is None else [trouble]
 
     # Showing
 

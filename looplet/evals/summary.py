@@ -175,7 +175,7 @@ def table(
 
     ``verdict`` gives the last column. A name that does not fit the width stands on its own line.
     """
-    rows = [_cells(each, verdict(each)) for each in summaries]
+    rows = [cells(each, verdict(each)) for each in summaries]
     sizes = [max(len(row[index]) for row in (COLUMNS, *rows)) for index in range(1, len(COLUMNS))]
     room = max(4, width - sum(sizes) - 2 * len(sizes))
     names = [len(row[0]) for row in rows if len(row[0]) <= room]
@@ -218,7 +218,8 @@ def replay_lines(summaries: Iterable[EvalSummary]) -> list[str]:
     ]
 
 
-def _cells(summary: EvalSummary, verdict: str) -> tuple[str, ...]:
+def cells(summary: EvalSummary, verdict: str) -> tuple[str, ...]:
+    """A row of the table, column by column."""
     rate, interval = summary.rate, summary.interval
     return (
         summary.eval.name,

@@ -55,6 +55,12 @@ def make_run(
     return Trajectory(task=task, steps=steps, task_id=task_id, trial=trial, **{**known, **fields})
 
 
+@pytest.fixture(autouse=True)
+def _summary_of_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs in here are none of the job that runs these tests."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
 @pytest.fixture
 def run() -> Callable[..., Trajectory]:
     return make_run
