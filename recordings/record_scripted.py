@@ -12,9 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from looplet import composable_loop
+from looplet import MCPToolAdapter, composable_loop
+from looplet.core.codec import JSON
 from looplet.examples.data_agent.agent import Analyst
 from looplet.examples.data_agent.tasks import TASKS as DATA_TASKS
+from looplet.examples.mcp_agent import agent as mcp_agent
+from looplet.examples.mcp_agent.tasks import TASKS as MCP_TASKS
 from looplet.examples.scripted import Task
 from looplet.replay import use_cassette
 
@@ -29,14 +32,20 @@ def main() -> None:
     for task in DATA_TASKS:
         with tempfile.TemporaryDirectory() as folder:
             record(into / "data_agent", task, Analyst(Path(folder)).agent(task.goal))
+    for task in MCP_TASKS:
+        with MCPToolAdapter.connect_stdio(mcp_agent.SERVER) as adapter:
+            tools = adapter.list_tools()
+            agent = mcp_agent.build(tools, task.goal)
+            record(into / "mcp_agent", task, agent, tools=mcp_agent.described(tools))
 
 
-def record(directory: Path, task: Task, agent: dict[str, Any]) -> None:
-    """One run into one cassette."""
+def record(directory: Path, task: Task, agent: dict[str, Any], **about: JSON) -> None:
+    """One run into one cassette, with the results of its tools."""
     directory.mkdir(parents=True, exist_ok=True)
-    about = {"agent": directory.name, "task_id": task.task_id, "model": "a script, no model"}
+    about = {"agent": directory.name, "task_id": task.task_id, "model": "a script", **about}
     path = directory / f"{task.task_id}.yaml"
-    with use_cassette(path, record_mode="all", metadata=about) as cassette, cassette.ambient():
+    opened = use_cassette(path, record_mode="all", tools="recorded", metadata=about)
+    with opened as cassette, cassette.ambient():
         for step in composable_loop(task.model(), **agent):
             print(f"{path.stem}: {step.pretty()}")
 
