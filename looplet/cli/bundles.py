@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet.cli.models import model_of_environment
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import complain, say, say_json
 from looplet.core.records import escape_controls
 from looplet.errors import LoopletError, SkillError
@@ -22,7 +23,7 @@ FAILED = 1
 _LLM_ERROR = "__llm_error__"
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the commands."""
     parser = commands.add_parser(
         "run",
@@ -30,6 +31,7 @@ def add_to(commands: Any) -> None:
         description="Run a bundle, which is a folder with SKILL.md and an entrypoint, on a task. "
         "The model is that of OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL. Exits 0 if the "
         "run is done.",
+        examples=['looplet run ./skills/grocer "Price the whole stock" --workspace .'],
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder, or its SKILL.md")
     parser.add_argument("task", metavar="TASK", help="what it is to do")
@@ -56,6 +58,7 @@ def add_to(commands: Any) -> None:
         help="which bundles there are in some folders",
         description="List the bundles in some folders and all below them; nothing is imported. "
         "A line is name, status, path and description, with tabs between.",
+        examples=["looplet list-bundles ./skills --include-invalid"],
     )
     listing.add_argument("roots", nargs="+", type=Path, metavar="ROOT")
     listing.add_argument("--json", action="store_true", help="a JSON list")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import counted, say, say_json
 from looplet.core.validation import suggest_similar
 from looplet.errors import EvalError
@@ -20,14 +21,27 @@ LONGEST = 80
 """Characters of a description in a list."""
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser(NAME, help="the cases of a file or a directory")
-    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    listing = actions.add_parser("ls", help="list cases: id, marks, what they are about")
+    parser = commands.add_parser(
+        NAME,
+        help="the cases of a file or a directory",
+        examples=["looplet eval cases ls cases/"],
+    )
+    actions = Commands(parser, title="actions", metavar="ACTION")
+    listing = actions.add_parser(
+        "ls",
+        help="list cases: id, marks, what they are about",
+        examples=["looplet eval cases ls cases/"],
+    )
     listing.add_argument("path", type=Path, metavar="PATH", help="a file or a directory of cases")
+    listing.add_argument("--json", action="store_true", help="the whole cases, as a JSON list")
     listing.set_defaults(command=list_cases)
-    showing = actions.add_parser("show", help="show one case as JSON")
+    showing = actions.add_parser(
+        "show",
+        help="show one case as JSON",
+        examples=["looplet eval cases show cases/ three-apples"],
+    )
     showing.add_argument("path", type=Path, metavar="PATH", help="a file or a directory of cases")
     showing.add_argument("id", nargs="?", help="which, if there are several")
     showing.set_defaults(command=show_case)
@@ -40,10 +54,13 @@ def joined(argv: list[str]) -> list[str]:
 
 
 def list_cases(given: argparse.Namespace) -> int:
-    """A line for each case, and how many there are."""
+    """A line for each case, and how many there are; or all of them as JSON."""
     from looplet.evals.cases import load_cases
 
     cases = load_cases(given.path)
+    if given.json:
+        say_json([case.to_dict() for case in cases])
+        return 0
     for case in cases:
         parts = (case.id, f"[{', '.join(case.marks)}]" if case.marks else "", _description(case))
         say(" ".join(part for part in parts if part))

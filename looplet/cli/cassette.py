@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import complain, complain_of, counted, say, say_json
+from looplet.core.codec import JSON, to_jsonable
 from looplet.errors import CassetteError, LoopletError, RedactionError
 
 if TYPE_CHECKING:
     from looplet.redaction import Redactor
     from looplet.replay import CassetteStats, Rewritten
+    from looplet.replay.playback import Player
 
 _FINE, _WRONG = 0, 1
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command and its parts."""
     parser = commands.add_parser(
-        "cassette", help="look at recorded calls, check them, take secrets out, tidy them up"
+        "cassette",
+        help="look at recorded calls, check them, take secrets out, tidy them up",
+        examples=["looplet cassette show basket.yaml"],
     )
-    parts = parser.add_subparsers(title="parts", required=True, metavar="PART")
-    show = parts.add_parser("show", help="read a cassette: what was asked, answered and done")
+    parts = Commands(parser, title="parts", metavar="PART")
+    show = parts.add_parser(
+        "show",
+        help="read a cassette: what was asked, answered and done",
+        examples=["looplet cassette show basket.yaml --steps"],
+    )
     show.add_argument("file", type=Path)
     which = show.add_mutually_exclusive_group()
     which.add_argument("--steps", action="store_true", help="the steps of its runs alone")
     which.add_argument("--calls", action="store_true", help="the calls alone")
     show.add_argument("--full", action="store_true", help="long texts to their end")
+    show.add_argument("--json", action="store_true", help="say it as JSON, with whole texts")
     show.set_defaults(command=show_transcript)
-    _add(parts, "verify", verify, "check seal, requests, steps and digests; 1 if one is wrong")
-    stats = _add(parts, "stats", show_stats, "count calls, lanes, tokens, bytes and time")
-    stats.add_argument("--json", action="store_true", help="say it as JSON, a list")
+    text = "check seal, requests, steps and digests; 1 if one is wrong"
+    checked = _add(parts, "verify", verify, text)
+    counts = _add(parts, "stats", show_stats, "count calls, lanes, tokens, bytes and time")
     redact = _add(parts, "redact", take_secrets_out, "take secrets out, and seal it anew")
     redact.add_argument(
         "--secret-env",
@@ -52,11 +63,16 @@ def add_to(commands: Any) -> None:
     )
     _add(parts, "compact", compact, "write it in today's smallest form; drop leftover journals")
     _add(parts, "accept", accept_edits, "seal cassettes anew after replies were edited by hand")
-    _add(parts, "info", show_info, "what cassettes hold, a line each")
+    about = _add(parts, "info", show_info, "what cassettes hold, a line each")
+    for part in (checked, counts, about):
+        part.add_argument("--json", action="store_true", help="say it as JSON, a list")
 
 
-def _add(parts: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
-    part: argparse.ArgumentParser = parts.add_parser(name, help=text)
+def _add(parts: Commands, name: str, command: Any, text: str) -> argparse.ArgumentParser:
+    option = " --secret-env TOKEN" if name == "redact" else ""
+    part = parts.add_parser(
+        name, help=text, examples=[f"looplet cassette {name} cassettes/basket.yaml{option}"]
+    )
     part.add_argument("files", nargs="+", type=Path)
     part.set_defaults(command=command)
     return part
@@ -68,39 +84,74 @@ def show_transcript(given: argparse.Namespace) -> int:
     from looplet.replay.transcript import transcript
 
     player = Player(given.file)
-    say(_headline(player))
+    if not given.json:
+        say(_headline(player))
     if given.steps and not player.runs:
         raise CassetteError(
             f"no steps are in {given.file}: it was recorded without ambient() and wrap_config()"
         )
+    if given.json:
+        say_json(_recorded(player, steps=not given.calls, calls=not given.steps))
+        return _FINE
     for line in transcript(player, steps=not given.calls, calls=not given.steps, full=given.full):
         print(line)
     return _FINE
 
 
+def _recorded(player: Player, *, steps: bool, calls: bool) -> dict[str, JSON]:
+    """What a cassette holds, as JSON: its calls, and the steps of each of its runs."""
+    from looplet.replay.reading import trajectory_of
+    from looplet.trajectory.trace_format import call_to_record, step_to_record
+
+    held = _about(player)
+    read = [trajectory_of(player, run=number) for number in range(max(len(player.runs), 1))]
+    if steps:
+        held["runs"] = [
+            {
+                "task": to_jsonable(run.task),
+                "stop_reason": run.stop_reason,
+                "steps": [
+                    step_to_record(step) | {"pretty": step.to_step().pretty()} for step in run.steps
+                ],
+            }
+            for run in read[: len(player.runs)]
+        ]
+    if calls:  # those of the cassette are in each of its runs
+        held["llm_calls"] = [
+            call_to_record(call) | {"prompt": call.prompt, "response": to_jsonable(call.response)}
+            for call in read[0].llm_calls
+        ]
+    return held
+
+
 def verify(given: argparse.Namespace) -> int:
     """Check each file; 1 if anything is wrong in one of them."""
+    found = [_verified(path, as_json=given.json) for path in given.files]
+    if given.json:
+        say_json(found)
+    return _FINE if all(each["whole"] for each in found) else _WRONG
+
+
+def _verified(path: Path, *, as_json: bool) -> dict[str, JSON]:
+    """What was found in one file, which is said unless it is to be JSON."""
     from looplet.replay import check_cassette
 
-    status = _FINE
-    for path in given.files:
-        try:
-            found = check_cassette(path)
-        except (LoopletError, OSError) as error:
+    try:
+        found = check_cassette(path)
+    except (LoopletError, OSError) as error:
+        if not as_json:
             complain_of(error)
-            status = _WRONG
-            continue
+        return {"path": str(path), "whole": False, "problems": [str(error)]}
+    if not as_json:
         for problem in found.problems:
             complain("error", f"cassette {path}: {problem}")
-        if found.problems:
-            status = _WRONG
-            continue
-        ended = "; its recording was interrupted" if found.interrupted else ""
-        say(
-            f"{path}: whole, {counted(found.calls, 'call')}, {counted(found.steps, 'step')}, "
-            f"{counted(found.runs, 'run')}{ended}"
-        )
-    return status
+        if found.whole:
+            ended = "; its recording was interrupted" if found.interrupted else ""
+            say(
+                f"{path}: whole, {counted(found.calls, 'call')}, {counted(found.steps, 'step')}, "
+                f"{counted(found.runs, 'run')}{ended}"
+            )
+    return {**asdict(found), "path": str(path), "whole": found.whole}
 
 
 def show_stats(given: argparse.Namespace) -> int:
@@ -213,11 +264,24 @@ def show_info(given: argparse.Namespace) -> int:
     """One line a cassette: calls, and what it says of itself."""
     from looplet.replay.playback import Player
 
-    for path in given.files:
-        say(_headline(Player(path)))
+    players = map(Player, given.files)
+    if given.json:
+        say_json([_about(player) for player in players])
+        return _FINE
+    for player in players:
+        say(_headline(player))
     return _FINE
 
 
-def _headline(player: Any) -> str:
+def _about(player: Player) -> dict[str, JSON]:
+    return {
+        "path": str(player.path),
+        "calls": len(player),
+        "interrupted": player.interrupted,
+        "metadata": to_jsonable(player.metadata),
+    }
+
+
+def _headline(player: Player) -> str:
     about = ", ".join(f"{name}={value}" for name, value in player.metadata.items())
     return f"{player.path}: {len(player)} calls" + (f"; {about}" if about else "")

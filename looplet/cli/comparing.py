@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import counted, say, say_json
 
 if TYPE_CHECKING:
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
     from looplet.evals.statistics import EvalComparison
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "compare",
         help="two stores on the tasks that they share: what is better, worse, or not to be told",
         description="Compare success, and each eval that has scores in both stores, on shared "
         "tasks. Differences are those of STORE_B to STORE_A.",
+        examples=["looplet compare runs/before runs/after"],
     )
     parser.add_argument("baseline", metavar="STORE_A", help="what was")
     parser.add_argument("candidate", metavar="STORE_B", help="what is")

@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from looplet.cli.bundles import add_runtime
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import say, say_json
 from looplet.errors import LoopletError, SkillError
 
-Command = Callable[[argparse.Namespace], int]
 
-
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the commands."""
-    parser = _command(commands, "blueprint", blueprint, "what a bundle's agent consists of")
+    parser = commands.add_parser(
+        "blueprint",
+        help="what a bundle's agent consists of",
+        description="What a bundle's agent consists of, as JSON.",
+        examples=["looplet blueprint ./skills/grocer --workspace ."],
+    )
+    parser.set_defaults(command=blueprint)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     add_runtime(parser)
 
-    parser = _command(commands, "export-code", export_code, "a bundle as a Python module")
+    parser = commands.add_parser(
+        "export-code",
+        help="a bundle as a Python module",
+        examples=["looplet export-code ./skills/grocer grocer_agent.py"],
+    )
+    parser.set_defaults(command=export_code)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("file", type=Path, metavar="FILE", help="the module to write")
     parser.add_argument("--function-name", default="build", metavar="NAME", help="default: build")
 
-    parser = _command(commands, "package", package, "a function that builds an agent, as a bundle")
+    parser = commands.add_parser(
+        "package",
+        help="a function that builds an agent, as a bundle",
+        examples=[
+            'looplet package grocer_agent:build ./grocer-2 --name grocer-2 --description "Prices."'
+        ],
+    )
+    parser.set_defaults(command=package)
     parser.add_argument("factory", metavar="MODULE:ATTR")
     parser.add_argument("dir", type=Path, metavar="DIR", help="the folder to write")
     parser.add_argument("--name", required=True)
@@ -35,15 +51,14 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--tag", action="append", default=[], metavar="T", help="may be repeated")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
 
-    parser = _command(commands, "wrap-claude-skill", wrap, "a folder with SKILL.md, as a bundle")
+    parser = commands.add_parser(
+        "wrap-claude-skill",
+        help="a folder with SKILL.md, as a bundle",
+        examples=["looplet wrap-claude-skill ./claude-skills/invoices ./skills/invoices"],
+    )
+    parser.set_defaults(command=wrap)
     parser.add_argument("src", type=Path, metavar="SRC")
     parser.add_argument("dir", type=Path, metavar="DIR", help="the folder to make")
-
-
-def _command(commands: Any, name: str, command: Command, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=command)
-    return parser
 
 
 def blueprint(given: argparse.Namespace) -> int:

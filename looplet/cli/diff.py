@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import say, say_json
 from looplet.cli.sources import Source, read_source
 from looplet.errors import CassetteError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 EQUAL, DIFFERENT, UNUSABLE = 0, 1, 2
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "diff",
@@ -26,6 +27,7 @@ def add_to(commands: Any) -> None:
         "1: different, 2: unusable.",
         epilog="A and B are cassettes (run 0, or F#1 and so on), trace directories, or runs of a "
         "store (STORE#ID; the beginning of the id will do).",
+        examples=["looplet diff before.yaml after.yaml", "looplet diff runs#5d0c traces/run_1"],
     )
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from looplet import __version__
 from looplet.cli.models import DEFAULT_MODEL, DEFAULT_URL, model_of_environment
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import say, say_json
 from looplet.errors import LoopletError, MissingExtra
 
@@ -35,13 +36,14 @@ class Check:
     detail: str
 
 
-def add_to(commands: object) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser(  # type: ignore[attr-defined]
+    parser = commands.add_parser(
         "doctor",
         help="check Python, the packages and the model",
         description="Check Python, looplet, the packages of its extras, the OPENAI_* variables, "
         "and whether the model can be asked. Exits 1 on an error, with --strict on a warning too.",
+        examples=["looplet doctor --no-backend --json"],
     )
     parser.add_argument("--no-backend", action="store_true", help="do not ask the model")
     parser.add_argument("--json", action="store_true", help="say it as JSON")

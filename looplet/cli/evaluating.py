@@ -7,8 +7,9 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import complain, counted, say
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 HELD, FELL = 0, 1
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "eval",
         help="put evals to recorded runs, and let the exit status be the gate's verdict",
         description="Put evals to recorded runs. Exits 0 if all were evaluated and reach the "
         "threshold, else 1, with the cause on stderr.",
+        examples=["looplet eval traces/ --evals eval_my_agent.py --threshold 0.7 -v"],
     )
     parser.add_argument(
         "traces",

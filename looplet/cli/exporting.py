@@ -7,8 +7,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from looplet.cli.parsing import Commands
 from looplet.cli.progress import Show, progress
 from looplet.cli.saying import counted, say
 from looplet.errors import ExporterError, StoreError
@@ -24,13 +25,14 @@ TOLD = 3
 """Of how many runs the same loss is told by itself; the others are counted."""
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "export",
         help="runs of a trajectory store, in the format of another tool",
         description="Export runs of a store into a new folder. Exits 0 if all were exported, 1 if "
         "some could not be, 2 if none could. What the format has no place for is told on stderr.",
+        examples=["looplet export runs --format openai-messages --out finetune"],
     )
     parser.add_argument("store", type=Path, metavar="STORE", help="a trajectory store")
     parser.add_argument("--format", required=True, help="what to write, as openai-messages")

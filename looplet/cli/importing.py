@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from looplet.cli.parsing import Commands
 from looplet.cli.progress import Show, progress
 from looplet.core.records import escape_controls
 from looplet.errors import ImporterError
@@ -22,13 +23,14 @@ ALL, SOME, NOTHING = 0, 1, 2
 """Exit codes: all was imported, some was not and was told, nothing could be."""
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "import",
         help="runs that others recorded, into a trajectory store",
         description="Import runs from a file or a folder. Exits 0 if all were imported, 1 if some "
         "could not be (each is told on stderr, the rest is imported), 2 if none could.",
+        examples=["looplet import logs/ --store runs"],
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="a file, or a folder of files")
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from looplet.cli.bundles import add_runtime
 from looplet.cli.models import model_of_environment
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import complain, complain_of, counted, say
 from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, is_bundle, target_of
 from looplet.errors import CassetteError, LoopletError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MODES = ("once", "new_episodes", "all", "rewrite")
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "record",
@@ -30,6 +31,10 @@ def add_to(commands: Any) -> None:
         epilog="TARGET is module:build or file.py:build, a function without arguments that gives "
         "llm, tools and config; a bundle's folder, whose model is that of OPENAI_BASE_URL, "
         "OPENAI_API_KEY and OPENAI_MODEL; or a script, whose ARGUMENTS stand behind --.",
+        examples=[
+            "looplet record agent.py:build --cassette basket.yaml",
+            "looplet record script.py --cassette basket.yaml -- pear fig",
+        ],
     )
     parser.add_argument("target", metavar="TARGET", help="an agent or a script")
     parser.add_argument("--cassette", required=True, type=Path, metavar="F", help="where to record")

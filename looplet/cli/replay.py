@@ -7,9 +7,10 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from looplet.cli.bundles import add_runtime
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import complain, counted, say, say_json
 from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, target_of
 from looplet.errors import CassetteError, LoopletError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 EQUAL, DIVERGED, UNUSABLE = 0, 1, 2
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "replay",
@@ -31,6 +32,10 @@ def add_to(commands: Any) -> None:
         usage="looplet replay CASSETTE --agent TARGET [options] [-- ARGUMENTS...]",
         epilog="TARGET is module:build or file.py:build, a function without arguments that gives "
         "tools, config and, for a fork, llm; or a script, whose ARGUMENTS stand behind --.",
+        examples=[
+            "looplet replay basket.yaml --agent agent.py:build",
+            "looplet replay basket.yaml --agent script.py -- pear fig",
+        ],
     )
     parser.add_argument("cassette", metavar="CASSETTE", type=Path)
     parser.add_argument("--agent", required=True, metavar="TARGET", help="an agent or a script")

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 from looplet.core.records import escape_controls
@@ -51,7 +52,15 @@ def counted(number: int, what: str) -> str:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """Print what the stream's encoding lacks as escapes, and warnings for users as one line."""
+    """Print what the stream's encoding lacks as escapes, and warnings for users as one line.
+
+    A stream that was closed before the start, which Python has as ``None``, goes nowhere: what is
+    printed to it would go to the other one.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+            setattr(sys, name, nowhere)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -78,3 +87,11 @@ def forget_output(stream: TextIO | None = None) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def forget_unwritable() -> None:
+    """Let Python not try again, at its end, to print what could not be."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        forget_output()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from looplet.cli.parsing import Commands
 from looplet.cli.saying import counted, say, say_json
 from looplet.errors import EvalError
 
@@ -17,14 +18,15 @@ _METRICS = ("success", "pass^k", "steps", "tokens", "cost", "errors")
 _WIDTH = 10
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "stats",
         help="what the runs of a store come to: success, steps, tokens, cost, errors",
-        description="Success with its 95 %% interval, in which every task weighs the same and "
+        description="Success with its 95 % interval, in which every task weighs the same and "
         "trials of one task are not taken for independent; pass^k where tasks were tried several "
         "times; steps, tokens, cost and errors of tools. Replays of a recording count once.",
+        examples=["looplet stats runs --by model --metric success"],
     )
     parser.add_argument("store", metavar="STORE")
     parser.add_argument("--by", metavar="COLUMN", help="a group for each value, such as model")

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from looplet.cli.parsing import Commands
 from looplet.cli.progress import progress
 from looplet.cli.saying import complain_of, counted, say, say_json
 from looplet.errors import StoreDamaged
@@ -26,17 +27,24 @@ _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 _THOUSAND = 1_000
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the command and its parts."""
-    parser = commands.add_parser("store", help="look at a trajectory store, check it, compact it")
-    parts = parser.add_subparsers(title="parts", required=True, metavar="PART")
+    parser = commands.add_parser(
+        "store",
+        help="look at a trajectory store, check it, compact it",
+        examples=["looplet store check runs"],
+    )
+    parts = Commands(parser, title="parts", metavar="PART")
     for name, command, text in (
         ("info", show_info, "how much it holds"),
         ("check", check, "read and verify everything"),
         ("compact", compact, "join small parts into large ones"),
     ):
         part = parts.add_parser(
-            name, help=text, epilog="Exit status: 0: all is well, 1: damaged, 2: unusable."
+            name,
+            help=text,
+            epilog="Exit status: 0: all is well, 1: damaged, 2: unusable.",
+            examples=[f"looplet store {name} runs"],
         )
         part.add_argument("store", metavar="DIR", help="the store's folder, or its s3:// address")
         part.add_argument("--json", action="store_true", help="say it as JSON")
