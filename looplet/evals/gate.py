@@ -6,9 +6,11 @@ The one place that decides: ``looplet eval``, the pytest plugin and ``assert_eva
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from looplet.evals.contrast import Contrast
+from looplet.evals.gate_baseline import Demand, causes_beside
 from looplet.evals.scored import EvalInfo
 from looplet.evals.summary import EvalSummary
 
@@ -33,29 +35,50 @@ class Verdict:
 def judge(
     summaries: Sequence[EvalSummary],
     *,
-    threshold: float,
+    threshold: float | None = None,
     expected: Iterable[EvalInfo] = (),
     troubles: Iterable[str] = (),
     allow_skipped: bool = False,
+    demand: Demand = Demand.THRESHOLD,
+    contrast: Contrast | None = None,
 ) -> Verdict:
     """The gate over all evals. ``threshold`` is the average for evals that name none.
+
+    Without one it is the demand's. Beside a baseline, in ``contrast``, an average below a threshold
+    that somebody named is a cause as well: a demand that looks at the baseline adds to the others.
 
     ``expected`` are the evals that were collected, so that a required one that did not run is
     noticed. ``troubles`` are causes that no eval can know of: an empty store, a run cut short.
     ``allow_skipped`` lets evals pass that were not asked, for want of a judge; never all of them.
     """
+    expected = list(expected)
+    least = demand.threshold if threshold is None else threshold
     causes = list(troubles)
     if not summaries and not causes:
         causes.append("no evals were run")
-    causes += [f"{info.name}: {text}" for info, text in _missing(summaries, expected)]
-    of_evals = set()
-    for summary in summaries:
-        found = causes_of(summary, threshold, allow_skipped=allow_skipped)
-        causes += [f"{summary.eval.name}: {text}" for text in found]
-        of_evals.update([summary.eval.key] if found else [])
-    if summaries and not any(summary.n for summary in summaries):
-        causes += [] if of_evals else [_why_nothing(summaries)]
-    return Verdict(causes=tuple(causes), of_evals=frozenset(of_evals))
+    own = [
+        (summary.eval, text)
+        for summary in summaries
+        for text in causes_of(summary, least, allow_skipped=allow_skipped)
+    ]
+    beside = [*_beside(contrast, demand, expected)] if summaries else []
+    found = [*_missing(summaries, expected), *own, *beside]
+    causes += [text if info is None else f"{info.name}: {text}" for info, text in found]
+    if summaries and not own and not any(summary.n for summary in summaries):
+        causes.append(_why_nothing(summaries))
+    of_evals = frozenset(info.key for info, _ in found if info is not None)
+    return Verdict(causes=tuple(causes), of_evals=of_evals)
+
+
+def _beside(
+    contrast: Contrast | None, demand: Demand, expected: Iterable[EvalInfo]
+) -> Iterator[tuple[EvalInfo | None, str]]:
+    if demand is Demand.THRESHOLD:
+        return
+    if contrast is None:
+        yield None, "there is no baseline to compare with"
+    else:
+        yield from causes_beside(contrast, demand, expected=expected)
 
 
 def causes_of(summary: EvalSummary, threshold: float, *, allow_skipped: bool = False) -> list[str]:
@@ -85,9 +108,9 @@ def threshold_of(summary: EvalSummary, threshold: float) -> float:
     return threshold if summary.eval.threshold is None else summary.eval.threshold
 
 
-def cell(summary: EvalSummary, threshold: float, *, allow_skipped: bool = False) -> str:
+def cell(summary: EvalSummary, verdict: Verdict) -> str:
     """The gate's word on one eval, short enough for a table."""
-    if causes_of(summary, threshold, allow_skipped=allow_skipped):
+    if summary.eval.key in verdict.of_evals:
         return "NOT held"
     return "held" if summary.n else "-"
 

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from looplet.evals.against import GATES, add_options, check_options
+
 if TYPE_CHECKING:
     from looplet.replay import Cassette
 
@@ -60,17 +62,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--looplet-gate",
-        choices=["threshold"],
-        help="let the exit status be the gate's verdict: 0 if every eval reaches its threshold",
+        choices=GATES,
+        help="let the exit status be the gate's verdict: 0 if every eval reaches its threshold, or "
+        "is shown to be no worse than the baseline, and with `better` one of them to be better",
     )
     group.addoption(
         "--looplet-threshold",
         metavar="RATE",
         type=_rate,
-        default=1.0,
-        help="average, 0 to 1, that an eval must reach if its mark names none (default: 1); of "
-        "an eval that says yes or no that is its pass rate",
+        help="average, 0 to 1, that an eval must reach if its mark names none (default: 1; none "
+        "beside a baseline); of an eval that says yes or no that is its pass rate",
     )
+    add_options(group)
     group.addoption(
         "--looplet-judge",
         metavar="MODULE:ATTR",
@@ -97,6 +100,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Name the mark; load the part that scores, if there is a store to be scored."""
     config.addinivalue_line("markers", CASSETTE_MARK)
+    check_options(config)
     store = config.getoption("looplet_store")
     if store is None:
         if config.getoption("looplet_gate"):

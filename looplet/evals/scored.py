@@ -100,7 +100,12 @@ class Scored:
             "session": session,
             "host": host,
             "looplet_version": version,
-            "metadata": {**result.metadata, "eval": self.eval.key, "details": result.details},
+            "metadata": {
+                **result.metadata,
+                "eval": self.eval.key,
+                "required": self.eval.required,
+                "details": result.details,
+            },
         }
 
 

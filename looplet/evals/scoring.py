@@ -21,8 +21,12 @@ import pytest
 from looplet.core.records import new_id
 from looplet.errors import EvalError, LoopletError
 from looplet.evals import gate, markdown
+from looplet.evals.against import Against, read_against
 from looplet.evals.attaching import attach
 from looplet.evals.collect import TROUBLE, choice_line, judge_of, prepare, stored_of
+from looplet.evals.contrast import Contrast
+from looplet.evals.contrast_table import contrast_lines
+from looplet.evals.gate_baseline import Demand
 from looplet.evals.items import EvalNode
 from looplet.evals.results import Outcome
 from looplet.evals.scored import EvalInfo, Scored
@@ -50,8 +54,8 @@ class Scoring:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.store: str = config.getoption("looplet_store")
-        self.gated = config.getoption("looplet_gate") is not None
-        self.threshold: float = config.getoption("looplet_threshold")
+        self.demand: Demand | None = _demand(config.getoption("looplet_gate"))
+        self.threshold: float | None = config.getoption("looplet_threshold")
         self.allow_skipped: bool = config.getoption("looplet_allow_skipped")
         self.is_worker = hasattr(config, "workerinput")
         self.scored: dict[str, Sequence[Scored]] = {}
@@ -66,6 +70,8 @@ class Scoring:
         """Files that could not be collected; with workers, each tells of them."""
         self.summaries: list[EvalSummary] = []
         self.verdict: gate.Verdict | None = None
+        self.against: Against | None = None
+        self.contrast: Contrast | None = None
         self.notes: list[str] = []
 
     # Collecting
@@ -76,6 +82,8 @@ class Scoring:
         if self.config.pluginmanager.hasplugin("dsession"):
             prepare(self.config)
             self._refuse_store()
+        if not self.is_worker:
+            self.against = read_against(self.config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -159,8 +167,10 @@ class Scoring:
         if self.config.getoption("collectonly"):
             return
         self.summaries = summarize(self.all_scored())
-        if self.gated:
-            self._judge(session, exitstatus)
+        if self.against is not None and self.summaries:
+            self.contrast = self.against.contrast(self.all_scored())
+        if self.demand is not None:
+            self._judge(self.demand, session, exitstatus)
         if self.scored and not self.config.getoption("looplet_no_scores"):
             self._write(session)
         self._write_markdown()
@@ -193,13 +203,15 @@ class Scoring:
         output: dict[str, object] = self.config.workeroutput  # type: ignore[attr-defined]
         output[WORKER_KEY] = json.dumps(told)
 
-    def _judge(self, session: pytest.Session, exitstatus: int) -> None:
+    def _judge(self, demand: Demand, session: pytest.Session, exitstatus: int) -> None:
         self.verdict = gate.judge(
             self.summaries,
             threshold=self.threshold,
             expected=self.evals.values(),
             troubles=self._troubles(session, exitstatus),
             allow_skipped=self.allow_skipped,
+            demand=demand,
+            contrast=self.contrast,
         )
         if exitstatus in _JUDGED:
             good = self.verdict.held and not self.other_failures
@@ -239,7 +251,7 @@ class Scoring:
             if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             return
-        self.notes.append(f"scores: {commit.rows} appended to {self.store}")
+        self.notes.append(f"scores: {commit.rows} appended to {self.store} (session {name})")
 
     def _write_markdown(self) -> None:
         path = os.environ.get(markdown.VARIABLE)
@@ -264,13 +276,15 @@ class Scoring:
 
     def _lines(self) -> list[str]:
         lines: list[str] = []
+        width = shutil.get_terminal_size().columns
         if self.summaries:
-            width = shutil.get_terminal_size().columns
             lines += table(self.summaries, self._cell, width=width)
         lines += [f"  {line}" for line in reason_lines(self.summaries)]
         lines += [f"  {line}" for line in trial_lines(self.summaries)]
         if self.deselected:
             lines.append(f"{self.deselected} eval items were deselected and are not counted")
+        if self.contrast is not None:
+            lines += contrast_lines(self.contrast, width=width)
         choice = choice_line(self.config)
         lines += self.notes if choice is None else [choice, *self.notes]
         if self.verdict is not None:
@@ -279,12 +293,14 @@ class Scoring:
         return lines
 
     def _cell(self, summary: EvalSummary) -> str:
-        if not self.gated:
-            return "-"
-        return gate.cell(summary, self.threshold, allow_skipped=self.allow_skipped)
+        return "-" if self.verdict is None else gate.cell(summary, self.verdict)
 
 
 _FAILING = (Outcome.FAIL.value, Outcome.ERROR.value)
+
+
+def _demand(name: str | None) -> Demand | None:
+    return None if name is None else Demand(name)
 
 
 def _count(items: Sequence[pytest.Item]) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from looplet.core.records import escape_controls
+from looplet.evals.columns import aligned
 from looplet.evals.results import SKIPPED, Outcome
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.statistics import Interval, clustered_interval
@@ -175,18 +176,7 @@ def table(
 
     ``verdict`` gives the last column. A name that does not fit the width stands on its own line.
     """
-    rows = [cells(each, verdict(each)) for each in summaries]
-    sizes = [max(len(row[index]) for row in (COLUMNS, *rows)) for index in range(1, len(COLUMNS))]
-    room = max(4, width - sum(sizes) - 2 * len(sizes))
-    names = [len(row[0]) for row in rows if len(row[0]) <= room]
-    first = max([len(COLUMNS[0]), *names])
-    lines = [_line(COLUMNS, first, sizes)]
-    for row in rows:
-        if len(row[0]) > first:
-            lines.append(row[0])
-            row = ("", *row[1:])  # noqa: PLW2901 - the numbers follow on a line of their own
-        lines.append(_line(row, first, sizes))
-    return lines
+    return aligned(COLUMNS, [cells(each, verdict(each)) for each in summaries], width=width)
 
 
 def reason_lines(summaries: Iterable[EvalSummary]) -> list[str]:
@@ -230,8 +220,3 @@ def cells(summary: EvalSummary, verdict: str) -> tuple[str, ...]:
         str(summary.not_evaluable),
         verdict,
     )
-
-
-def _line(cells: Sequence[str], first: int, sizes: Sequence[int]) -> str:
-    numbers = [cell.rjust(size) for cell, size in zip(cells[1:-1], sizes[:-1], strict=True)]
-    return "  ".join([cells[0].ljust(first), *numbers, cells[-1]]).rstrip()

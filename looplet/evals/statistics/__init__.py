@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from looplet.evals.statistics.passk import mean_over_tasks, pass_at_k, pass_hat_k
     from looplet.evals.statistics.permutation import permutation_test
-    from looplet.evals.statistics.power import minimum_detectable_effect
+    from looplet.evals.statistics.power import minimum_detectable_effect, tasks_needed
     from looplet.evals.statistics.trials import Observation, TaskTrials, group_trials
     from looplet.evals.statistics.variance import Rating, VarianceSplit, split_variance
 
@@ -57,6 +57,7 @@ __all__ = [
     "pass_hat_k",
     "permutation_test",
     "split_variance",
+    "tasks_needed",
     "wilson_interval",
 ]
 
@@ -70,7 +71,7 @@ _MODULES = {
     "paired": ("PairedDifference", "mcnemar_test", "paired_difference", "paired_interval"),
     "passk": ("mean_over_tasks", "pass_at_k", "pass_hat_k"),
     "permutation": ("permutation_test",),
-    "power": ("minimum_detectable_effect",),
+    "power": ("minimum_detectable_effect", "tasks_needed"),
     "trials": ("Observation", "TaskTrials", "group_trials"),
     "variance": ("Rating", "VarianceSplit", "split_variance"),
 }

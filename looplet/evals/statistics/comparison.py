@@ -16,7 +16,7 @@ from looplet.evals.statistics.noninferiority import noninferiority_of
 from looplet.evals.statistics.paired import differences_of, interval_of
 from looplet.evals.statistics.pairs import Pairs, pair
 from looplet.evals.statistics.permutation import permutation_test
-from looplet.evals.statistics.power import minimum_detectable_effect
+from looplet.evals.statistics.power import minimum_detectable_effect, tasks_needed
 from looplet.evals.statistics.trials import Observation, TaskTrials, group_trials
 
 
@@ -53,6 +53,9 @@ class EvalComparison:
     detectable: float | None = None
     """The smallest true difference that tasks like these show in four cases of five; ``None`` if
     they are too few to show any."""
+    enough: int | None = None
+    """About how many tasks like these would show, in four cases of five, that a candidate as good
+    as the baseline is no worse; ``None`` for a margin of 0, which no number shows."""
     only_candidate: tuple[str, ...] = ()
     """Tasks that the baseline has no trial of: not compared."""
     only_baseline: tuple[str, ...] = ()
@@ -216,13 +219,15 @@ class _Part:
         pairs, span = pair(self.candidate, self.baseline), self.span
         low, high = interval_of(pairs, confidence)
         least = _detectable(pairs, level)
+        share = margin / span
         return replace(
             row,
             difference=pairs.difference * span,
             interval=Interval(low * span, high * span),
             p_value=permutation_test(differences_of(self.candidate, self.baseline)),
-            no_worse_p_value=noninferiority_of(pairs, margin / span),
+            no_worse_p_value=noninferiority_of(pairs, share),
             detectable=None if least is None else least * span,
+            enough=_enough(pairs, share, 1 - confidence) if share else None,
         )
 
 
@@ -239,6 +244,19 @@ def _scaled(name: str, values: tuple[float, ...], bounds: tuple[float, float]) -
 
 def _detectable(pairs: Pairs, alpha: float) -> float | None:
     n = math.floor(pairs.worth(DIFFERENCE_EVENTS) + 1e-9)
-    # One task more that differs, and one that does not: none seen does not mean none.
-    discordance = ((pairs.gained + pairs.lost) * n + 1) / (n + 2)
-    return minimum_detectable_effect(n, discordance, alpha=alpha)
+    return minimum_detectable_effect(n, _discordance(pairs, n), alpha=alpha)
+
+
+def _enough(pairs: Pairs, margin: float, alpha: float) -> int:
+    n = pairs.worth(DIFFERENCE_EVENTS)
+    alike = tasks_needed(margin, 0, alpha=alpha)  # it takes these however often each is tried
+    differing = tasks_needed(margin, _discordance(pairs, n), alpha=alpha) - alike
+    return alike + math.ceil(differing * pairs.n / n)
+
+
+def _discordance(pairs: Pairs, n: float) -> float:
+    """The share of pairs that differ, with one more that does, and one that does not.
+
+    That none were seen does not mean that there are none.
+    """
+    return ((pairs.gained + pairs.lost) * n + 1) / (n + 2)

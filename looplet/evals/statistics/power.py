@@ -6,7 +6,7 @@ import math
 
 from looplet.errors import StatisticsError
 from looplet.evals.statistics.checks import check_share
-from looplet.evals.statistics.special import binomial_tail, functions
+from looplet.evals.statistics.special import binomial_tail, functions, normal_quantile
 
 _STEPS = 40
 
@@ -46,6 +46,34 @@ def minimum_detectable_effect(
         else:
             high = middle
     return high
+
+
+def tasks_needed(
+    margin: float, discordance: float, *, alpha: float = 0.05, power: float = 0.8
+) -> int:
+    """About how many tasks of one trial show that a candidate as good as the baseline is no worse.
+
+    ``margin`` is a difference of pass rates, above 0 and below 1; ``discordance`` is the share of
+    tasks on which candidate and baseline differ, 0 to 1; ``power`` is how likely it is shown at
+    ``alpha``, one-sided. To the formula's tasks come those that it takes where none differs: see
+    ``noninferiority_test``. Raises ``StatisticsError`` for shares outside of that; ``MissingExtra``
+    without scipy.
+
+    Source: J. Lu and J. A. Bean, "On the Sample Size for One-sided Equivalence of Sensitivities
+    Based upon McNemar's Test", Statistics in Medicine 14 (1995), 1831-1839, with the discordance
+    that is expected in place of its bounds.
+
+    >>> tasks_needed(0.05, 0), tasks_needed(0.05, 0.1)
+    (59, 306)
+    """
+    check_share("margin", margin)
+    check_share("alpha", alpha)
+    check_share("power", power)
+    if not 0 <= discordance <= 1:
+        raise StatisticsError(f"a discordance is a share of tasks, 0 to 1, not {discordance!r}")
+    quantiles = normal_quantile(1 - alpha) + normal_quantile(power)
+    unseen = math.log(alpha) / math.log1p(-margin)
+    return math.ceil(discordance * (quantiles / margin) ** 2 + unseen)
 
 
 def mcnemar_power(n: int, discordance: float, difference: float, needed: list[int]) -> float:

@@ -49,6 +49,7 @@ def test_importing_loads_neither_scipy_nor_numpy():
         "noninferiority_test([[1]], [[1]], margin=0.1)",
         "bootstrap_interval([[1], [2], [3]])",
         "minimum_detectable_effect(9, 0.1)",
+        "tasks_needed(0.1, 0.1)",
         "mcnemar_test(1, 2)",
     ],
 )

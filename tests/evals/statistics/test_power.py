@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from scipy.stats import multinomial
 
 from looplet.errors import StatisticsError
-from looplet.evals.statistics import mcnemar_test, minimum_detectable_effect
+from looplet.evals.statistics import (
+    mcnemar_test,
+    minimum_detectable_effect,
+    noninferiority_test,
+    tasks_needed,
+)
 
 
 def found(n, discordance, difference, alpha):
@@ -46,3 +51,36 @@ def test_more_tasks_show_less():
 def test_what_is_no_sample_is_refused(tasks, discordance, options):
     with pytest.raises(StatisticsError):
         minimum_detectable_effect(tasks, discordance, **options)
+
+
+@pytest.mark.parametrize(("margin", "discordance"), [(0.2, 0.0), (0.3, 0.2), (0.25, 0.1)])
+def test_so_many_tasks_show_an_equal_candidate_to_be_no_worse(margin, discordance):
+    n = tasks_needed(margin, discordance)
+    half = discordance / 2
+    shown = 0.0
+    for gained in range(n + 1):
+        for lost in range(n + 1 - gained):
+            chance = multinomial.pmf(
+                [gained, lost, n - gained - lost], n, [half, half, 1 - 2 * half]
+            )
+            if chance > 1e-6:
+                ours = [[1]] * (n - lost) + [[0]] * lost
+                theirs = [[0]] * gained + [[1]] * (n - gained)
+                shown += chance * (noninferiority_test(ours, theirs, margin=margin) <= 0.05)
+    assert shown >= 0.78
+    few = [[1]] * (tasks_needed(margin, 0) - 1)
+    assert noninferiority_test(few, few, margin=margin) > 0.05
+
+
+@given(st.floats(0.01, 0.5), st.floats(0, 0.9), st.floats(0.01, 0.3))
+def test_it_takes_more_tasks_for_less_and_where_more_differ(margin, discordance, alpha):
+    needed = tasks_needed(margin, discordance, alpha=alpha)
+    assert tasks_needed(margin / 2, discordance, alpha=alpha) > needed
+    assert tasks_needed(margin, discordance + 0.1, alpha=alpha) >= needed
+    assert tasks_needed(margin, discordance, alpha=alpha / 2) >= needed
+
+
+@pytest.mark.parametrize(("margin", "discordance"), [(0, 0.1), (1, 0.1), (0.1, -0.1), (0.1, 1.1)])
+def test_no_number_of_tasks_is_told_for_what_is_no_share(margin, discordance):
+    with pytest.raises(StatisticsError):
+        tasks_needed(margin, discordance)
