@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-model test-faults test-ecosystem coverage check format static record bench bench-peers bench-docs clean
+.PHONY: help demo test test-model test-faults test-ecosystem coverage check format static docs record bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -69,6 +69,17 @@ format: $(READY)  ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# In an environment of its own: what builds the site is of no use to the package.
+.bench/docs/.ready: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+docs: .bench/docs/.ready  ## build the site into build/site, strict, and check every link of it
+	.bench/docs/bin/zensical build --strict --clean
+	$(PYTHON) scripts/check_site.py build/site
+
 record: $(READY)  ## record the example's runs again, from a real model on this machine
 	$(BIN)/python recordings/make_recordings.py
 
@@ -95,4 +106,4 @@ bench-docs: $(READY) $(PEERS:%=.bench/%/.ready)  ## measure everything and write
 	$(BIN)/python benchmarks/report.py
 
 clean:          ## remove what was made here
-	rm -rf $(VENV) .bench .model-venv .looplet build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench .model-venv .looplet .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

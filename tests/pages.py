@@ -8,7 +8,7 @@ What a block's first line says:
 - ``console``: lines that begin with ``$`` are commands, which must succeed; the others are what
   they print.
 - ``bash``: one script, which must succeed; its output is not compared.
-- ``no-run`` after the language: not run; the tests list every such block with the reason.
+- ``{.no-run}`` after the language: not run; the tests list every such block with the reason.
 
 In an output ``…`` stands for any text of a line, on a line of its own for any lines, and times as
 ``[12ms]`` are not compared.
@@ -30,6 +30,8 @@ from types import ModuleType
 
 RUN = frozenset({"python", "console", "bash", "markdown"})
 SHOWN = frozenset({"text", "yaml", "sql", "json"})
+NO_RUN = "{.no-run}"
+"""A class, since that is all that the site's Markdown takes beside a title."""
 ANY = "…"
 _FENCE = re.compile(r"(`{3,})\s*(\S*)\s*(.*)")
 _TITLE = re.compile(r'title="([^"]+)"')
@@ -71,7 +73,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        return self.language in RUN and "no-run" not in self.info.split()
+        return self.language in RUN and self.info != NO_RUN
 
     @property
     def head(self) -> str:
@@ -180,6 +182,8 @@ class _PageRun:
         where = self._where(block.line)
         if block.language and block.language not in RUN | SHOWN:
             raise PageError(f"{where}: nobody knows what to do with {block.language!r}")
+        if block.info not in ("", NO_RUN) and not _TITLE.fullmatch(block.info):
+            raise PageError(f"{where}: a block has a title or {NO_RUN}, and not {block.info!r}")
         if block.language == "markdown" and block.title is None:
             raise PageError(f"{where}: a markdown block is a file, and needs a title")
         if block.language == "text" and (

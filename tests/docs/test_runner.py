@@ -116,6 +116,12 @@ def test_a_block_of_an_unknown_language_fails(run):
         run("```pyton\nx = 1\n```\n")
 
 
+def test_a_block_that_is_marked_is_not_run_and_another_word_fails(run):
+    run("```bash {.no-run}\nexit 3\n```\n")
+    with pytest.raises(PageError, match="'no-run'"):
+        run("```bash no-run\ntrue\n```\n")
+
+
 def test_a_text_block_that_is_no_output_fails(run):
     with pytest.raises(PageError, match="a text block is the output"):
         run("```text\n2\n```\n")

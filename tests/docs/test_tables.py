@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import typing
@@ -44,7 +45,8 @@ def table(page, *header):
 def cells(line):
     if not line.startswith("|"):
         return []
-    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    shown = re.sub(r"<code>(.*?)</code>", r"`\1`", line)
+    return [html.unescape(cell.strip()) for cell in shown.split("|")[1:-1]]
 
 
 def code(cell):
