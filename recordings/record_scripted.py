@@ -18,6 +18,9 @@ from looplet.examples.data_agent.agent import Analyst
 from looplet.examples.data_agent.tasks import TASKS as DATA_TASKS
 from looplet.examples.mcp_agent import agent as mcp_agent
 from looplet.examples.mcp_agent.tasks import TASKS as MCP_TASKS
+from looplet.examples.router_agent.agent import Helper
+from looplet.examples.router_agent.tasks import TASKS as ROUTER_TASKS
+from looplet.examples.router_agent.tasks import Task as RouterTask
 from looplet.examples.scripted import Task
 from looplet.replay import use_cassette
 
@@ -37,6 +40,8 @@ def main() -> None:
             tools = adapter.list_tools()
             agent = mcp_agent.build(tools, task.goal)
             record(into / "mcp_agent", task, agent, tools=mcp_agent.described(tools))
+    for question in ROUTER_TASKS:
+        record_two_models(into / "router_agent", question)
 
 
 def record(directory: Path, task: Task, agent: dict[str, Any], **about: JSON) -> None:
@@ -47,6 +52,17 @@ def record(directory: Path, task: Task, agent: dict[str, Any], **about: JSON) ->
     opened = use_cassette(path, record_mode="all", tools="recorded", metadata=about)
     with opened as cassette, cassette.ambient():
         for step in composable_loop(task.model(), **agent):
+            print(f"{path.stem}: {step.pretty()}")
+
+
+def record_two_models(directory: Path, task: RouterTask) -> None:
+    """The same for an agent with two models, each in a lane of its own."""
+    directory.mkdir(parents=True, exist_ok=True)
+    about = {"agent": directory.name, "task_id": task.task_id, "model": "two scripts"}
+    path = directory / f"{task.task_id}.yaml"
+    with use_cassette(path, record_mode="all", tools="recorded", metadata=about) as cassette:
+        agent = Helper(task.models(), cassette=cassette).agent(task.goal)
+        for step in composable_loop(**agent):
             print(f"{path.stem}: {step.pretty()}")
 
 
