@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from looplet.cli import command_line
+from looplet.cli import command_parser
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
@@ -46,7 +46,7 @@ def written(page: str) -> str:
     """The page with each command as it is; ``ValueError`` names one without a place, or gone."""
     marks = re.compile(r"(?s)<!-- ([a-z -]+) -->\n.*?<!-- end -->")
     found = [each[1] for each in marks.finditer(page)]
-    known = commands(command_line())
+    known = commands(command_parser())
     if sorted(found) != sorted(known):
         odd = ", ".join(sorted({*found} ^ {*known})) or "one stands twice"
         raise ValueError(f"{PAGE.name} must have one place for each command: {odd}")

@@ -36,7 +36,7 @@ def test_a_command_without_a_place_on_the_page_is_named(script, page):
 
 def test_every_option_of_every_command_stands_on_the_page(script, page):
     """Read from the help that a user gets, and not from the parsers that the page is made of."""
-    for name, (parser, _) in script.commands(script.command_line()).items():
+    for name, (parser, _) in script.commands(script.command_parser()).items():
         section = re.search(rf"(?s)<!-- {name} -->.*?<!-- end -->", page)[0]
         every = [parser, *(each for each, _ in script.commands(parser).values())]
         for each in every:
@@ -46,7 +46,7 @@ def test_every_option_of_every_command_stands_on_the_page(script, page):
 
 def test_the_page_summary_names_every_command(script, page):
     table = page.split("\n## ", 1)[0]
-    assert {*script.commands(script.command_line())} <= {*re.findall(r"`([a-z -]+)`", table)}
+    assert {*script.commands(script.command_parser())} <= {*re.findall(r"`([a-z -]+)`", table)}
 
 
 def test_no_sign_of_a_format_is_left(page):
