@@ -38,7 +38,8 @@ def described(name: str, parser: argparse.ArgumentParser, line: str) -> str:
     rows = [f"| {_names(action)} | {_help(action, parser)} |" for action in _arguments(parser)]
     table = "\n".join(["| argument | is |", "|---|---|", *rows]) if rows else ""
     said = _said(parser.description or line)
-    texts = [said, f"`looplet {name}{_synopsis(parser)}`", table, _said(parser.epilog)]
+    more, examples = _divided(parser.epilog or "")
+    texts = [said, f"`looplet {name}{_synopsis(parser)}`", table, _said(more), examples]
     return "\n\n".join(text for text in texts if text)
 
 
@@ -98,6 +99,13 @@ def _names(action: argparse.Action) -> str:
 def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     text = (action.help or "") % {**vars(action), "prog": parser.prog}
     return text.replace("|", "&#124;").replace("*", r"\*")
+
+
+def _divided(epilog: str) -> tuple[str, str]:
+    """What is said below the arguments, and the examples behind it, as Markdown."""
+    more, _, examples = re.sub(r"(?m)^examples?:\n", "\0", epilog).partition("\0")
+    lines = [line.strip() for line in examples.splitlines()]
+    return more, "\n".join(["```text", *lines, "```"]) if lines else ""
 
 
 def _said(text: str | None) -> str:
