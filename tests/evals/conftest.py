@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +89,33 @@ def project(pytester: pytest.Pytester, make_store: Callable[..., Path]) -> pytes
     """A project with a store of three runs and the file ``evals/eval_price.py``."""
     make_store()
     write_evals(pytester, EVALS)
+    return pytester
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ``main`` holds 20 runs with a wrong price and their scores, and ``store`` right ones.
+
+    There are an ``empty`` store and a ``damaged`` one, too.
+    """
+    path = tmp_path_factory.mktemp("compared")
+    (path / "evals").mkdir()
+    (path / "evals" / "eval_price.py").write_text(textwrap.dedent(EVALS))
+    for name, euro in (("main", 1.5), ("store", 2.0), ("damaged", 2.0)):
+        TrajectoryStore(path / name).append(make_run(f"task-{n}", 0, euro) for n in range(20))
+    (path / "empty").mkdir()
+    for part in (path / "damaged").rglob("*.parquet"):
+        part.write_bytes(part.read_bytes()[:-40])
+    command = [sys.executable, "-m", "pytest", "evals", "--looplet-store", "main", "-q"]
+    scored = subprocess.run(command, cwd=path, capture_output=True, text=True, check=False)
+    assert "scores: 40 appended" in scored.stdout, scored.stdout + scored.stderr
+    return path
+
+
+@pytest.fixture
+def desk(pytester: pytest.Pytester, compared: Path) -> pytest.Pytester:
+    """A project with the stores of ``compared`` and the file ``evals/eval_price.py``."""
+    shutil.copytree(compared, pytester.path, dirs_exist_ok=True)
     return pytester
 
 

@@ -31,15 +31,9 @@ def test_it_does_not_hold_below_the_threshold(project):
 @pytest.mark.parametrize(
     ("source", "cause"),
     [
-        ("def eval_x(ctx): raise ValueError('bad')", "eval_x: 3 errors"),
-        ("def eval_x(ctx): return None", "eval_x: 3 errors"),
-        ("def eval_x(ctx): return float('nan')", "eval_x: 3 errors"),
-        ("def eval_x(ctx): return {'score': float('inf')}", "eval_x: 3 errors"),
         ("import sys\ndef eval_x(ctx): sys.exit(0)", "eval_x: 3 errors"),
         ("import pytest\ndef eval_x(ctx): pytest.fail('no')", "eval_x: 3 errors"),
         ("import pytest\ndef eval_x(ctx): pytest.skip('no')", "eval_x: no run was evaluable"),
-        ("def eval_x(ctx, llm): return True", "eval_x: no run was evaluable"),
-        ("def eval_x(ctx): return {'tokens': 1}", "there are nothing but metrics*"),
         ("def helper(ctx): return True", "no evals were run"),
         (
             "@eval_mark(threshold=0.9)\ndef eval_x(ctx): return 'unsure'",
