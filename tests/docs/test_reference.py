@@ -47,11 +47,12 @@ def listed_names():
 
 
 def names_in_pages():
-    """Every name of looplet that a snippet imports."""
+    """Every name of looplet that a snippet imports; an example's are for reading, not for import."""
     for page in PAGES:
         for block in blocks_of(read(page)):
             if block.language == "python":
-                yield from imported(ast.parse(block.text))
+                names = imported(ast.parse(block.text))
+                yield from (name for name in names if not name.startswith("looplet.examples."))
 
 
 def imported(tree):
