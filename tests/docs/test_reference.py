@@ -47,7 +47,7 @@ def listed_names():
 
 
 def names_in_pages():
-    """Every name of looplet that a snippet imports; an example's are for reading, not for import."""
+    """Every name of looplet that a snippet imports; but for an example's own."""
     for page in PAGES:
         for block in blocks_of(read(page)):
             if block.language == "python":
