@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,25 @@ class EvalContext:
         setattr(self, name, value)
         return value
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> EvalContext:
+        """The same run, of which whatever is changed is changed here alone.
+
+        What was not read yet is not read for it. What cannot be copied, as a lock that a live
+        tool's result holds, is shared.
+        """
+        made = EvalContext.__new__(EvalContext)
+        for name in EvalContext.__slots__:
+            try:
+                value = object.__getattribute__(self, name)
+            except AttributeError:  # not read yet
+                continue
+            if name == "_steps" and value is not None:
+                value = [_copied(step, memo) for step in value]
+            else:
+                value = _copied(value, memo)
+            setattr(made, name, value)
+        return made
+
     @property
     def steps(self) -> list[Step]:
         """The steps in order, as the loop yielded them."""
@@ -136,3 +156,10 @@ class EvalContext:
 
     def __repr__(self) -> str:
         return f"EvalContext({self.step_count} steps, stop_reason={self.stop_reason!r})"
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    try:
+        return deepcopy(value, memo)
+    except Exception:  # noqa: BLE001 - whatever a user's object raises, it is shared then
+        return value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial, update_wrapper
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -81,12 +83,12 @@ class EvalNode(pytest.Function, _IdAsText):
             self.own_markers.extend(marks)
             self.keywords.update({mark.name: mark for mark in marks})
 
+    @abstractmethod
     def settle(self, outcome: Outcome, result: EvalResult) -> None:
         """Take one verdict for all that there is to judge, where pytest broke the eval off.
 
         Raises ``StoreError`` if it cannot be read what there is.
         """
-        raise NotImplementedError
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A fail as its own text; an error as the traceback from the user's eval on."""
@@ -125,7 +127,7 @@ class EvalItem(EvalNode):
         """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
         self.outcome = None
         given = Given(judge=self.judge, fixtures=self.funcargs)
-        context = EvalContext.from_trajectory(self.trajectory)
+        context = EvalContext.from_trajectory(deepcopy(self.trajectory))  # no other eval's
         evaluation = evaluate(self.eval_function, context, given=given)
         self.settle(evaluation.outcome, evaluation.result)
         if evaluation.error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +44,7 @@ def eval_run(
     """
     given = Given(judge=judge_llm, case=case)
     chosen = select(evaluators, include=include, exclude=exclude)
-    return [evaluate(function, ctx, given=given).result for function in chosen]
+    return [evaluate(function, deepcopy(ctx), given=given).result for function in chosen]
 
 
 def eval_run_batch(
@@ -96,16 +97,21 @@ def evaluate_all(
     """For each eval what came of it, run by run; a vectorized one is called once."""
     evaluators = list(evaluators)
     if not any(mark_of(function).vectorized for function in evaluators):
-        return [[evaluate(each, ctx, given=given) for ctx in contexts] for each in evaluators]
+        return [_each(function, contexts, given) for function in evaluators]
     from looplet.evals.batches import Batch  # loads Arrow
 
     batch = Batch(contexts)  # one table for all evals
     return [
         [*batch.evaluate(each, given=given)]
         if mark_of(each).vectorized
-        else [evaluate(each, ctx, given=given) for ctx in contexts]
+        else _each(each, contexts, given)
         for each in evaluators
     ]
+
+
+def _each(function: Evaluator, contexts: Iterable[EvalContext], given: Given) -> list[Evaluation]:
+    """What came of an eval on each run; what it changes there, no other eval sees."""
+    return [evaluate(function, deepcopy(context), given=given) for context in contexts]
 
 
 def score_all(

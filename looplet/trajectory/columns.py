@@ -91,6 +91,10 @@ class RowGroup:
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.rows))
 
+    def __deepcopy__(self, memo: object) -> RowGroup:
+        """The same: nothing that it holds is changed."""
+        return self
+
     def values(self, name: str) -> list[Any]:
         """A column's values, or those of all lists of a leaf as ``steps.tool``; JSON as text."""
         try:

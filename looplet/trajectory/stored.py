@@ -9,6 +9,7 @@ class. Knows columns and records; knows no file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar
 
@@ -30,8 +31,12 @@ class Lazy:
     plain: ClassVar[type]
     """The class whose instances these are equal to."""
     readers: ClassVar[Mapping[str, Reader]]
+    slots: ClassVar[tuple[str, ...]]
     group: RowGroup
     place: int
+
+    def __init_subclass__(cls) -> None:
+        cls.slots = tuple(name for each in cls.__mro__ for name in vars(each).get("__slots__", ()))
 
     def __getattr__(self, name: str) -> Any:
         reader = self.readers.get(name)
@@ -58,6 +63,14 @@ class Lazy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _make, (self.plain, _values(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """One that reads for itself what was not read yet."""
+        made = memo[id(self)] = _new(type(self))
+        for name in self.slots:
+            if _is_set(self, name):
+                setattr(made, name, deepcopy(getattr(self, name), memo))
+        return made
 
 
 def _values(lazy: Any) -> dict[str, Any]:

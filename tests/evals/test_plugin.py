@@ -53,6 +53,22 @@ def test_a_fail_is_shown_with_its_run(project):
     )
 
 
+@pytest.mark.parametrize("items", ["trajectory", "eval"])
+def test_what_an_eval_changes_no_other_eval_sees(project, write, items):
+    write("""
+        def eval_first(ctx):
+            ctx.task.clear(), ctx.final_output.clear()
+            ctx.steps[0].tool_call.args.clear()
+            ctx.trajectory.steps.pop()
+            return True
+
+        def eval_second(ctx):
+            return len(ctx.steps) == 2 and bool(ctx.task and ctx.steps[0].tool_call.args)
+    """)
+    result = score(project, "evals/eval_price.py", f"--looplet-items={items}")
+    assert result.ret == pytest.ExitCode.OK
+
+
 def test_evals_are_selected_by_id_by_word_and_by_mark(project):
     score(project, f"{PRICE}[plums-0]").assert_outcomes(passed=1)
     score(project, PRICE).assert_outcomes(passed=2, failed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 
 import pytest
 from hypothesis import given
@@ -250,3 +251,47 @@ def test_a_vectorized_eval_without_its_judge_is_skipped_on_every_run():
     (row,) = eval_run_batch([eval_judged], [DONE, FAILED])
     assert [each["label"] for each in row["per_run"]] == ["skipped", "skipped"]
     assert eval_run_batch([eval_few_steps], [])[0]["runs"] == 0
+
+
+def eval_that_spoils(ctx):
+    ctx.task["goal"] = "spoiled"
+    ctx.final_output.clear()
+    ctx.artifacts["more"] = 1
+    ctx.steps[0].tool_call.args.clear()
+    ctx.steps.pop()
+    return True
+
+
+def eval_that_reads(ctx):
+    return (ctx.task, ctx.final_output, ctx.artifacts, [step.tool_call.args for step in ctx.steps])
+
+
+def live_context(run):
+    return EvalContext(
+        [record.to_step() for record in run.steps],
+        {"goal": "Price of pears"},
+        {"price": 1.5},
+        artifacts={"size": 2},
+        stop_reason="done",
+    )
+
+
+@pytest.mark.parametrize("context_of", [live_context, EvalContext.from_trajectory])
+def test_what_an_eval_changes_no_other_eval_sees_nor_the_run_itself(context_of):
+    context = context_of(make_run("pears", 0, 1.5))
+    both = [eval_that_spoils, eval_that_reads]
+    before = eval_run([eval_that_reads], context)[0].explanation
+    assert "'fruit': 'pear'" in before
+    assert eval_run(both, context)[1].explanation == before
+    assert eval_run_batch(both, [context])[1]["per_run"][0]["explanation"] == before
+    assert eval_run([eval_that_reads], context)[0].explanation == before
+
+
+def test_what_cannot_be_copied_is_shared_and_all_else_is_not():
+    context = live_context(make_run("pears", 0, 1.5))
+    context.steps[0].tool_result.data = lock = threading.Lock()
+    (spoiled, kept) = eval_run([eval_that_spoils, lambda ctx: len(ctx.steps)], context)
+    assert spoiled.passed
+    assert kept.score == len(context.steps)
+    assert context.steps[0].tool_result.data is lock
+    assert context.artifacts == {"size": 2}

@@ -59,7 +59,7 @@ def test_equality_copies_and_pickles_are_those_of_the_live_object(data, trajecto
         for use in (copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))):
             made = use(stored(live, Path(folder, repr(use)[:20].strip("<"))))
             assert made == live
-            assert type(made) is Trajectory
+            assert type(made) is Trajectory or use is copy.deepcopy
         found = stored(live, Path(folder, "eq"))
         assert found == live
         assert live == found
@@ -179,6 +179,24 @@ def test_what_one_run_changes_no_other_run_sees(tmp_path, make):
     assert group.value("tags", 0) == ["one"]
     assert second.tags == ["one"]
     assert second.steps[0].llm_call_indices == []
+
+
+def test_a_deep_copy_reads_for_itself_and_shares_nothing(tmp_path, make, flip):
+    live = make("a", steps=3)
+    store = TrajectoryStore(tmp_path)
+    path = store.append(live).path
+    flip(path, 0, RESULT)
+    (found,) = store.scan()
+    found.steps[0].tool_call.args["more"] = 1
+    found.stop_reason = "other"
+    copied = copy.deepcopy(found)  # reads no result, which would be told as damage
+    assert (copied.stop_reason, copied.steps[0].tool_call.args["more"]) == ("other", 1)
+    copied.steps[0].tool_call.args.clear()
+    copied.steps.pop()
+    copied.metadata["x"] = 1
+    assert found.steps[0].tool_call.args["more"] == 1
+    assert len(found.steps) == 3
+    assert found.metadata == live.metadata
 
 
 ARGS, RESULT = "steps.list.element.args", "steps.list.element.result"
