@@ -91,6 +91,7 @@ bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/replay.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/evals_statistics.py
+	$(BIN)/python benchmarks/evals_plugin.py
 
 PEERS := $(patsubst benchmarks/peers/%.txt,%,$(wildcard benchmarks/peers/*.txt))
 

@@ -25,9 +25,10 @@ SCRIPTS = {
     "replay": "replay.py",
     "store": "store.py",
     "statistics": "evals_statistics.py",
+    "evals": "evals_plugin.py",
     "peers": "peers/compare.py",
 }
-QUICK = {"loop", "memory", "crowd", "replay", "statistics", "store"}
+QUICK = {"loop", "memory", "crowd", "replay", "statistics", "store", "evals"}
 """Scripts that take --quick."""
 
 

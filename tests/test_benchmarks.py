@@ -95,6 +95,16 @@ def test_the_store_stands_beside_json_in_three_forms():
     assert frames.keys() == {"630"}
 
 
+def test_evals_stand_beside_pytest_and_beside_a_plain_loop():
+    printed = run("evals_plugin.py", "--quick", "--items", "20", "--runs", "30")
+    items, start, sweeps = map(rows, printed.strip().split("\n\n"))
+    assert items["pytest's own, parametrized"][-1] == "1.00x"
+    assert {"evals", "evals, and their scores written"} < items.keys()
+    assert start.keys() == {"-p no:looplet", "with the plugin"}
+    assert sweeps["plain Python over JSONL"][2] == "1.0"
+    assert all(float(cells[3]) > 5 for cells in sweeps.values())
+
+
 def test_what_intervals_and_gates_promise_is_simulated():
     printed = run("evals_statistics.py", "--suites", "12", "--only", "rates", "detectable")
     rates, detectable = (rows(each) for each in printed.split("\n\n") if each.startswith("|"))

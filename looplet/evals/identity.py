@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from looplet.trajectory.model import Trajectory
+
+KEY_COLUMNS = ("trajectory_id", "dataset", "task_id", "cassette_hash", "replay_of")
+"""What a key is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +26,15 @@ class RunKey:
     @classmethod
     def of(cls, run: Trajectory) -> RunKey:
         """The key of a run; of a stored one, only the columns that it takes are read."""
+        return cls.of_row({name: getattr(run, name) for name in KEY_COLUMNS})
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> RunKey:
+        """The key of a run, by its columns."""
         return cls(
-            trajectory_id=run.trajectory_id,
-            task=task_name(run.trajectory_id, run.dataset, run.task_id),
-            recording=recording_of(run.cassette_hash, run.replay_of),
+            trajectory_id=row["trajectory_id"],
+            task=task_name(row["trajectory_id"], row["dataset"], row["task_id"]),
+            recording=recording_of(row["cassette_hash"], row["replay_of"]),
         )
 
 

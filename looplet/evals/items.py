@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TASK_CHARS = 500
 STEP_LINES = 40
+_NO_REASON = EvalResult()
 
 
 class EvalFailed(AssertionError):
@@ -77,7 +78,7 @@ class EvalNode(pytest.Function, _IdAsText):
         self.verdicts: Sequence[Scored] = ()
         self.outcome: Outcome | None = None
         """What came of it; ``None`` before it ran, and where pytest broke it off."""
-        self.reason = EvalResult()
+        self.reason = _NO_REASON
         """The result that stands behind the outcome."""
         if marks:
             self.own_markers.extend(marks)

@@ -128,6 +128,8 @@ class EvalResult:
         EvalResult(name='eval_found', score=0.0, label=None, metrics={'f1': 0.0},
                    details=['note: nothing found'], explanation='', duration_ms=0)
         """
+        if isinstance(value, bool):  # by far the most frequent, and asked of every run
+            return cls(name, score=float(value), label="pass" if value else "fail")
         value = _plain(value)
         _refuse_nothing(value, name)
         if isinstance(value, SaysItself):

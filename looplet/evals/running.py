@@ -94,7 +94,7 @@ def failed(name: str, error: Exception) -> Evaluation:
 def timed(evaluation: Evaluation, seconds: float) -> Evaluation:
     """An evaluation with how long it took."""
     result = replace(evaluation.result, duration_ms=seconds * 1000)
-    return replace(evaluation, result=result)
+    return Evaluation(result=result, outcome=evaluation.outcome, error=evaluation.error)
 
 
 def arguments_for(

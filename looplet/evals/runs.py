@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from looplet.errors import MissingExtra, StoreError
+from looplet.evals.identity import KEY_COLUMNS, RunKey
 
 if TYPE_CHECKING:
     from looplet.trajectory.arrow import pa
@@ -51,6 +53,14 @@ class StoredRuns:
             yield run
             left -= 1
         self._check(self._count - left)
+
+    @cached_property
+    def keys(self) -> list[RunKey]:
+        """What each run is: read once, and kept, as the verdicts of all evals name them."""
+        rows = islice(self._store.iter_rows(KEY_COLUMNS), self._count)
+        keys = [RunKey.of_row(row) for row in rows]
+        self._check(len(keys))
+        return keys
 
     def table(self, columns: Sequence[str]) -> pa.Table:
         """The named columns of all runs; one inside a list is named as ``steps.tool``."""

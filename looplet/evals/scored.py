@@ -111,7 +111,9 @@ class Scored:
 
 def sendable(value: object) -> object:
     """A value that every report can hold: lone surrogates of text are escaped."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def source_hash(function: Callable[..., Any]) -> str:

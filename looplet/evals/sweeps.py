@@ -13,7 +13,6 @@ import pytest
 from looplet.core.records import escape_controls
 from looplet.evals.batches import Batch
 from looplet.evals.context import EvalContext
-from looplet.evals.identity import RunKey
 from looplet.evals.items import EvalFailed, EvalNode
 from looplet.evals.marks import mark_of
 from looplet.evals.results import SKIPPED, EvalResult, Outcome
@@ -39,7 +38,8 @@ class SweepItem(EvalNode):
         self.verdicts, self.outcome = (), None
         given = Given(judge=self.judge, fixtures=self.funcargs)
         verdicts, first_error = Verdicts(self.info), None
-        for key, evaluation in self._evaluations(given):
+        keys = self.runs.keys
+        for key, evaluation in zip(keys, self._evaluations(given), strict=True):
             verdicts.add(key, evaluation.outcome, evaluation.result)
             first_error = first_error or evaluation.error
         summary = self._take(verdicts)
@@ -51,20 +51,16 @@ class SweepItem(EvalNode):
     def settle(self, outcome: Outcome, result: EvalResult) -> None:
         """Take the verdict for every run."""
         verdicts = Verdicts(self.info)
-        for run in self.runs:
-            verdicts.add(RunKey.of(run), outcome, result)
+        for key in self.runs.keys:
+            verdicts.add(key, outcome, result)
         self._take(verdicts)
 
-    def _evaluations(self, given: Given) -> Iterator[tuple[RunKey, Evaluation]]:
+    def _evaluations(self, given: Given) -> Iterator[Evaluation]:
         function = self.eval_function
+        contexts = _Contexts(self.runs)
         if mark_of(function).vectorized:
-            batch = Batch(_Contexts(self.runs), self.runs.table)
-            yield from zip(
-                map(RunKey.of, self.runs), batch.evaluate(function, given=given), strict=True
-            )
-            return
-        for run in self.runs:
-            yield RunKey.of(run), _evaluate(function, EvalContext.from_trajectory(run), given)
+            return Batch(contexts, self.runs.table).evaluate(function, given=given)
+        return (_evaluate(function, context, given) for context in contexts)
 
     def _take(self, verdicts: Verdicts) -> EvalSummary:
         (summary,) = summarize(verdicts)

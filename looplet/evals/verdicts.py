@@ -1,6 +1,7 @@
 """One eval's verdicts on many runs, kept small. Knows verdicts; knows no run and no pytest.
 
-A verdict as an object takes about 600 bytes; here it takes about a fifth of that.
+A verdict as an object takes about 600 bytes; here it takes about 50, beside the run's key, which
+the evals of a session share.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import json
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, fields
-from sys import intern
+from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import Any, overload
 
 from looplet.evals.identity import RunKey
@@ -20,7 +21,7 @@ from looplet.evals.scored import EvalInfo, Scored
 _OUTCOMES = tuple(Outcome)
 _RARE = ("name", "explanation", "metrics", "details", "metadata")
 """Fields of a result that most have not: kept for those that do."""
-_PLAIN = {each.name: getattr(EvalResult(), each.name) for each in fields(EvalResult)}
+_PLACES = {outcome: place for place, outcome in enumerate(_OUTCOMES)}
 
 
 class Verdicts(Sequence[Scored]):
@@ -35,9 +36,7 @@ class Verdicts(Sequence[Scored]):
 
     def __init__(self, info: EvalInfo) -> None:
         self.eval = info
-        self._ids: list[str] = []
-        self._tasks: list[str] = []
-        self._recordings: dict[int, str] = {}
+        self._runs: list[RunKey] = []
         self._outcomes = bytearray()
         self._scores = array("d")
         """Of those that have none: not a number."""
@@ -47,22 +46,18 @@ class Verdicts(Sequence[Scored]):
 
     def add(self, run: RunKey, outcome: Outcome, result: EvalResult) -> None:
         """Add a verdict."""
-        place = len(self._ids)
-        self._ids.append(intern(run.trajectory_id))  # the evals of a session share the texts
-        self._tasks.append(intern(run.task))
-        if run.recording is not None:
-            self._recordings[place] = run.recording
-        self._outcomes.append(_OUTCOMES.index(outcome))
+        if result.explanation or result.metrics or result.details or result.metadata:
+            self._rare[len(self)] = {name: getattr(result, name) for name in _RARE}
+        elif result.name != self.eval.name:
+            self._rare[len(self)] = {"name": result.name}
+        self._runs.append(run)
+        self._outcomes.append(_PLACES[outcome])
         self._scores.append(math.nan if result.score is None else result.score)
         self._durations.append(result.duration_ms)
         self._labels.append(result.label)
-        rare = {name: getattr(result, name) for name in _RARE}
-        rare = {name: value for name, value in rare.items() if value != self._usual(name)}
-        if rare:
-            self._rare[place] = rare
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._runs)
 
     @overload
     def __getitem__(self, place: int) -> Scored: ...
@@ -77,9 +72,7 @@ class Verdicts(Sequence[Scored]):
         """The verdicts as one ASCII text, which any worker can send, lone surrogates included."""
         found = {
             "eval": asdict(self.eval),
-            "ids": self._ids,
-            "tasks": self._tasks,
-            "recordings": list(self._recordings.items()),
+            "runs": [(run.trajectory_id, run.task, run.recording) for run in self._runs],
             "outcomes": list(self._outcomes),
             "scores": self._scores.tolist(),
             "durations": self._durations.tolist(),
@@ -94,35 +87,26 @@ class Verdicts(Sequence[Scored]):
         data = json.loads(text)
         info = data["eval"]
         made = cls(EvalInfo(**{**info, "tags": tuple(info["tags"])}))
-        made._ids, made._tasks, made._labels = data["ids"], data["tasks"], data["labels"]
+        made._runs = [
+            RunKey(trajectory_id=name, task=task, recording=recording)
+            for name, task, recording in data["runs"]
+        ]
         made._outcomes = bytearray(data["outcomes"])
         made._scores, made._durations = array("d", data["scores"]), array("d", data["durations"])
-        made._recordings, made._rare = dict(data["recordings"]), dict(data["rare"])
+        made._labels, made._rare = data["labels"], dict(data["rare"])
         return made
 
     def _at(self, place: int) -> Scored:
-        score, rare = self._scores[place], self._rare.get(place, {})
-        given = {name: rare.get(name, self._usual(name)) for name in _RARE}
+        score = self._scores[place]
         result = EvalResult(
-            score=None if math.isnan(score) else score,
-            label=self._labels[place],
+            self.eval.name,
+            None if math.isnan(score) else score,
+            self._labels[place],
             duration_ms=self._durations[place],
-            **{
-                name: value.copy() if type(value) in _OWN else value
-                for name, value in given.items()
-            },
         )
-        return Scored(
-            eval=self.eval,
-            trajectory_id=self._ids[place],
-            outcome=_OUTCOMES[self._outcomes[place]],
-            result=result,
-            task=self._tasks[place],
-            recording=self._recordings.get(place),
-        )
-
-    def _usual(self, name: str) -> Any:
-        return self.eval.name if name == "name" else _PLAIN[name]
+        if place in self._rare:
+            result = replace(result, **deepcopy(self._rare[place]))
+        return Scored.of(self.eval, self._runs[place], _OUTCOMES[self._outcomes[place]], result)
 
 
 def to_text(verdicts: Sequence[Scored]) -> str:
@@ -134,7 +118,3 @@ def to_text(verdicts: Sequence[Scored]) -> str:
         run = RunKey(trajectory_id=each.trajectory_id, task=each.task, recording=each.recording)
         found.add(run, each.outcome, each.result)
     return found.to_text()
-
-
-_OWN = (dict, list)
-"""Types of what can be changed, so that everybody gets his own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -266,25 +267,40 @@ def test_a_vectorized_eval_is_one_item_over_the_stores_own_columns(project, writ
     )
 
 
-def test_a_store_that_breaks_while_it_is_swept_fails_the_run_and_never_holds(project, write):
-    write("""
-        from pathlib import Path
+REMOVE = """
+    from pathlib import Path
 
-        def eval_first(ctx):
-            for part in Path("store/trajectories").glob("*.parquet"):
-                part.unlink()
-            return True
+    def {name}({parameter}):
+        for part in Path("store/trajectories").glob("*.parquet"):
+            part.unlink()
+        return True
+"""
 
-        def eval_second(ctx):
-            return True
-    """)
-    result = project.runpytest_inprocess(
-        *SWEEP, "evals", "--looplet-gate=threshold", "--looplet-threshold=0", "--looplet-no-scores"
-    )
+
+def gone(pytester):
+    gate = ("--looplet-gate=threshold", "--looplet-threshold=0", "--looplet-no-scores")
+    result = pytester.runpytest_inprocess(*SWEEP, "evals", *gate)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*StoreError: *had 3 trajectories when it was opened, and has *"])
+    return result
+
+
+def test_a_store_that_breaks_between_two_evals_is_an_error_of_each_run(project, write):
+    write(REMOVE.format(name="eval_a", parameter="ctx") + "    def eval_b(ctx): return True\n")
+    result = gone(project)
+    result.stdout.fnmatch_lines(["gate: NOT held", "  - eval_b: 3 errors"])
+
+
+def test_a_store_whose_runs_cannot_even_be_named_never_holds(project):
+    project.makeconftest(
+        textwrap.dedent(REMOVE)
+        .format(name="remove", parameter="")
+        .replace("def remove", "def pytest_collection_finish")
+    )
+    result = gone(project)
     result.stdout.fnmatch_lines(
         [
-            "evals/eval_price.py::eval_second: its runs could not be read: *",
+            f"{PRICE}: its runs could not be read: *",
             "gate: NOT held",
             "  - the run ended before every eval had run",
         ]

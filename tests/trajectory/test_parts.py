@@ -112,6 +112,7 @@ READS = {
     "rows": list,
     "columns": lambda store: list(store.iter_rows(["trajectory_id", "steps.tool"])),
     "view": lambda store: store.to_arrow("calls").to_pylist(),
+    "tables": lambda store: [table.to_pylist() for table in store.scan_tables(["steps.tool"])],
 }
 
 

@@ -212,6 +212,25 @@ def test_an_unknown_column_is_refused_by_name(store, make):
         list(store.iter_rows(["steps.tol"]))
 
 
+def test_tables_of_some_columns_hold_every_row_as_it_is_stored(tmp_path, make):
+    store = TrajectoryStore(tmp_path, row_group_bytes=1)
+    store.append([make("a"), make("b")])
+    store.append(make("c"))
+    whole = [table.to_pylist() for table in store.scan_tables()]
+    assert [[row["trajectory_id"] for row in rows] for rows in whole] == [["a"], ["b"], ["c"]]
+    tables = list(store.scan_tables(["steps.tool", "task"]))
+    assert [sorted(table.column_names) for table in tables] == [["steps", "task"]] * 3
+    for (row,), table in zip(whole, tables, strict=True):
+        (some,) = table.to_pylist()
+        assert some == {
+            "task": row["task"],
+            "steps": [{"tool": step["tool"]} for step in row["steps"]],
+        }
+        assert some["steps"]
+    with pytest.raises(StoreError, match="no column 'n_step'"):
+        list(store.scan_tables(["n_step"]))
+
+
 def test_writing_and_reading_do_not_import_pandas(store):
     code = (
         "import sys\n"
