@@ -77,6 +77,7 @@ def eval_cli(args: Sequence[str] | None = None) -> int:
 def evaluate_runs(given: argparse.Namespace) -> int:
     """Evaluate, show by name, judge."""
     from looplet.evals import gate
+    from looplet.evals.caveats import caveat_lines
     from looplet.evals.discovery import eval_discover
     from looplet.evals.marks import check_parameters, name_of
     from looplet.evals.named_judge import load_judge
@@ -105,7 +106,7 @@ def evaluate_runs(given: argparse.Namespace) -> int:
         shown = scored if given.verbose else ()
         say("\n".join(report_lines(summaries, verdict, threshold=given.threshold, scored=shown)))
     sys.stdout.flush()  # what follows on stderr is about it
-    notes = [*reason_lines(summaries), *replay_lines(summaries)]
+    notes = [*reason_lines(summaries), *replay_lines(summaries), *caveat_lines(summaries)]
     _tell(recorded, notes, verdict.causes)
     return HELD if verdict.held else FELL
 

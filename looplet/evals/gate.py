@@ -90,6 +90,9 @@ def causes_of(summary: EvalSummary, threshold: float, *, allow_skipped: bool = F
         causes.append(
             f"it is required, and not evaluable on {_count(summary.not_evaluable, 'run')}"
         )
+    if summary.eval.required and summary.unvalidated:
+        reason, _ = summary.unvalidated[0]
+        causes.append(f"it is required, and its judge is not validated: {reason}")
     if summary.n == 0 and not summary.measured and not (summary.skipped and allow_skipped):
         causes.append("no run was evaluable")
     if summary.unscored_fails:

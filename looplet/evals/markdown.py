@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from looplet.core.records import escape_controls
+from looplet.evals.caveats import caveat_lines
 from looplet.evals.gate import Verdict
 from looplet.evals.summary import COLUMNS, EvalSummary, cells, trial_lines
 
@@ -31,11 +32,15 @@ def report(
     gate_cell: Callable[[EvalSummary], str],
 ) -> str:
     """The table of evals, the gate's word and its causes, and the first failing runs."""
-    blocks = ["### Evals", *_tables(summaries, gate_cell), *_notes(trial_lines(summaries))]
+    blocks = ["### Evals", *_tables(summaries, gate_cell), *_notes(_known(summaries))]
     if verdict is not None:
         blocks.append("**Gate: held**" if verdict.held else "**Gate: NOT held**")
         blocks += _notes(verdict.causes)
     return "\n\n".join([*blocks, *_failing(summaries)]) + "\n"
+
+
+def _known(summaries: Sequence[EvalSummary]) -> list[str]:
+    return [*trial_lines(summaries), *caveat_lines(summaries)]
 
 
 def append(path: str, text: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from looplet.core.codec import JSON, digest
 from looplet.evals.identity import RunKey
-from looplet.evals.marks import mark_of
+from looplet.evals.marks import mark_of, wants_of
 from looplet.evals.results import EvalResult, Outcome
 
 
@@ -26,6 +26,8 @@ class EvalInfo:
     threshold: float | None = None
     required: bool = False
     source_hash: str = ""
+    asks_judge: bool = False
+    """Whether it needs a judge: a model's word is in its verdicts, whatever they tell of it."""
 
     @classmethod
     def of(cls, function: Callable[..., Any], *, key: str) -> EvalInfo:
@@ -38,6 +40,7 @@ class EvalInfo:
             threshold=mark.threshold,
             required=mark.required,
             source_hash=source_hash(function),
+            asks_judge=asks_judge(function),
         )
 
 
@@ -65,6 +68,20 @@ class Scored:
             task=run.task,
             recording=run.recording,
         )
+
+    @property
+    def unvalidated(self) -> str | None:
+        """Why nobody knows whether people would agree with a judge; ``None`` if that is known.
+
+        ``None`` too where there is no verdict, or no judge had a word in it.
+        """
+        about = self.result.metadata
+        judged = self.outcome in (Outcome.PASS, Outcome.FAIL)
+        if not judged or not (self.eval.asks_judge or "judge" in about):
+            return None
+        if about.get("validated") is True:
+            return None
+        return str(about.get("validation") or "the eval tells of no comparison with human labels")
 
     def properties(self) -> list[tuple[str, object]]:
         """What JUnit and other reports show of it."""
@@ -114,6 +131,11 @@ def sendable(value: object) -> object:
     if not isinstance(value, str) or value.isascii():
         return value
     return value.encode("utf-8", "backslashreplace").decode()
+
+
+def asks_judge(function: Callable[..., Any]) -> bool:
+    """Whether an eval cannot be called without a judge."""
+    return "llm" in wants_of(function).needs
 
 
 def source_hash(function: Callable[..., Any]) -> str:

@@ -23,6 +23,7 @@ from looplet.errors import EvalError, LoopletError
 from looplet.evals import gate, markdown
 from looplet.evals.against import Against, read_against
 from looplet.evals.attaching import attach
+from looplet.evals.caveats import caveat_lines
 from looplet.evals.collect import TROUBLE, choice_line, judge_of, prepare, stored_of
 from looplet.evals.contrast import Contrast
 from looplet.evals.contrast_table import contrast_lines
@@ -281,6 +282,7 @@ class Scoring:
             lines += table(self.summaries, self._cell, width=width)
         lines += [f"  {line}" for line in reason_lines(self.summaries)]
         lines += [f"  {line}" for line in trial_lines(self.summaries)]
+        lines += [f"  {line}" for line in caveat_lines(self.summaries)]
         if self.deselected:
             lines.append(f"{self.deselected} eval items were deselected and are not counted")
         if self.contrast is not None:

@@ -13,7 +13,7 @@ from looplet.evals.identity import RunKey
 from looplet.evals.marks import mark_of, name_of
 from looplet.evals.results import EvalResult
 from looplet.evals.running import NOTHING, Evaluation, Given, evaluate
-from looplet.evals.scored import EvalInfo, Scored
+from looplet.evals.scored import EvalInfo, Scored, asks_judge
 from looplet.evals.summary import mean
 
 Evaluator = Callable[..., Any]
@@ -149,6 +149,7 @@ def info_of(function: Evaluator) -> EvalInfo:
         tags=mark.tags,
         threshold=mark.threshold,
         required=mark.required,
+        asks_judge=asks_judge(function),
     )
 
 

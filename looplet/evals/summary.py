@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,7 +12,13 @@ from looplet.core.records import escape_controls
 from looplet.evals.columns import aligned
 from looplet.evals.results import SKIPPED, Outcome
 from looplet.evals.scored import EvalInfo, Scored
-from looplet.evals.statistics import Interval, clustered_interval
+from looplet.evals.statistics import (
+    FlakyTask,
+    Interval,
+    Observation,
+    clustered_interval,
+    flaky_tasks,
+)
 
 FAILING = 20
 """How many of the failing runs of an eval are named."""
@@ -49,6 +55,10 @@ class EvalSummary:
     """Verdicts on further replays of a recording, which are in every figure but the interval."""
     failing: tuple[Scored, ...] = ()
     """The first of those that failed or were errors."""
+    flaky: tuple[FlakyTask, ...] = ()
+    """Tasks of which some trials passed and some did not, the least certain first."""
+    unvalidated: tuple[tuple[str, int], ...] = ()
+    """Why judges are unvalidated, and on how many verdicts, the most frequent first."""
 
     @property
     def n(self) -> int:
@@ -116,6 +126,7 @@ class _Tally:
         self._places: dict[tuple[str, str], int] = {}
         """Where the trial of a task from a recording stands in its trials."""
         self._failing: list[Scored] = []
+        self._unvalidated: Counter[str] = Counter()
 
     def add(self, scored: Scored) -> None:
         """Add a verdict."""
@@ -123,6 +134,8 @@ class _Tally:
         self._outcomes[outcome] += 1
         if outcome in _VERDICTS:
             self._add_trial(scored)
+            trouble = scored.unvalidated
+            self._unvalidated.update([] if trouble is None else [trouble])
             if result.score is not None:
                 self._scores.append(result.score)
             else:
@@ -166,7 +179,15 @@ class _Tally:
             trials=tuple(map(tuple, self._trials.values())),
             repeats=self._repeats,
             failing=tuple(self._failing),
+            flaky=tuple(flaky_tasks(self._mixed())),
+            unvalidated=tuple(self._unvalidated.most_common()),
         )
+
+    def _mixed(self) -> Iterator[Observation]:
+        """The trials of tasks on which not all agree."""
+        for task, trials in self._trials.items():
+            if any(trials) and not all(trials):
+                yield from (Observation(task, *each) for each in enumerate(trials))
 
 
 def table(
