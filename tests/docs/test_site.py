@@ -75,15 +75,23 @@ def script(monkeypatch):
 
 
 @pytest.fixture
-def check(script, tmp_path):
+def site(tmp_path):
+    """A folder for a site; a page stands outside of it, where no link may lead."""
+    (tmp_path / "outside.html").write_text(MARKUP, encoding="utf-8")
+    folder = tmp_path / "site"
+    (folder / "parts").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def check(script, site):
     """The problems of a site of one page, and another in a folder."""
 
-    def check(markup, style=""):
-        (tmp_path / "parts").mkdir(exist_ok=True)
-        (tmp_path / "index.html").write_text(markup, encoding="utf-8")
-        (tmp_path / "parts" / "other.html").write_text(MARKUP, encoding="utf-8")
-        (tmp_path / "parts" / "style.css").write_text(style, encoding="utf-8")
-        return script.problems_of(tmp_path)
+    def check(markup, style="", other=MARKUP):
+        (site / "index.html").write_text(markup, encoding="utf-8")
+        (site / "parts" / "other.html").write_text(other, encoding="utf-8")
+        (site / "parts" / "style.css").write_text(style, encoding="utf-8")
+        return script.problems_of(site)
 
     return check
 
@@ -107,10 +115,16 @@ def test_links_that_lead_on_are_no_problem(check, address):
 
 @pytest.mark.parametrize(
     "address",
-    ["other.html", "parts/other.html#there", "#here", "/other.html", "../index.html", "parts"],
+    ["other.html", "parts/other.html#there", "#here", "/other.html", "../outside.html", "parts"],
 )
 def test_a_link_that_leads_nowhere_is_named_with_its_page(check, address):
     assert check(f'<a href="{address}">x</a>') == [f"index.html: {address} leads nowhere"]
+
+
+def test_an_address_from_the_root_begins_at_the_site(check):
+    assert check("", other='<a href="/index.html">x</a><a href="../index.html">x</a>') == []
+    problems = check("", other='<a href="index.html">x</a>')
+    assert problems == ["parts/other.html: index.html leads nowhere"]
 
 
 @pytest.mark.parametrize(
@@ -134,13 +148,13 @@ def test_what_a_style_fetches_from_elsewhere_is_a_problem(check):
     assert check("", style="p { background: url(data:image/png;base64,AA) }") == []
 
 
-def test_the_exit_status_says_what_was_found(script, check, tmp_path, capsys):
+def test_the_exit_status_says_what_was_found(script, check, site, capsys):
     check("")
-    assert script.main([str(tmp_path)]) == 0
+    assert script.main([str(site)]) == 0
     check('<a href="nowhere.html">x</a>')
-    assert script.main([str(tmp_path)]) == 1
+    assert script.main([str(site)]) == 1
     assert "nowhere.html leads nowhere" in capsys.readouterr().err
-    assert script.main([str(tmp_path / "parts")]) == 2
+    assert script.main([str(site / "parts")]) == 2
 
 
 @pytest.mark.site
