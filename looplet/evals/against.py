@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,8 +48,11 @@ def check_options(config: pytest.Config) -> None:
     """Raise ``UsageError`` for options without what they belong to."""
     gate = config.getoption("looplet_gate")
     if config.getoption("looplet_baseline") is not None:
-        if config.getoption("looplet_store") is None:
-            raise pytest.UsageError("--looplet-baseline is compared with: add --looplet-store DIR")
+        if all(config.getoption(f"looplet_{name}") is None for name in ("store", "cassettes")):
+            raise pytest.UsageError(
+                "--looplet-baseline is compared with: add --looplet-store DIR, or "
+                "--looplet-cassettes DIR"
+            )
         return
     if gate in BESIDE:
         raise pytest.UsageError(
@@ -88,12 +92,17 @@ def read_against(config: pytest.Config) -> Against | None:
     from looplet.evals.baseline import read_baseline, tasks_of
 
     store = config.getoption("looplet_store")
+    kept = store or config.getoption("looplet_out")
     try:
-        tasks = tasks_of(store)
+        tasks = {} if store is None else tasks_of(store)
     except (LoopletError, OSError):  # which is said of the store, where it is scored
         return None
     try:
-        baseline = read_baseline(name, store=store, folder=config.invocation_params.dir)
+        baseline = read_baseline(
+            name,
+            store=kept if kept and Path(kept).is_dir() else None,
+            folder=config.invocation_params.dir,
+        )
     except (LoopletError, OSError) as error:
         raise pytest.UsageError(f"--looplet-baseline: {error}") from error
     new = {task for run, task in tasks.items() if run not in baseline.runs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,11 @@ from looplet.evals.runs import Run, StoredRuns, open_runs, with_labels
 from looplet.evals.scored import EvalInfo
 from looplet.evals.sweeps import SweepItem
 
+if TYPE_CHECKING:
+    from looplet.evals.agents import Agents
+
+AGENTS = "looplet-agents"
+"""The name under which pytest knows the part that runs agents."""
 _JUDGE = pytest.StashKey[Any]()
 _RUNS = pytest.StashKey[list[Run]]()
 _STORED = pytest.StashKey["StoredRuns | None"]()
@@ -50,6 +55,9 @@ def make_items(
         "marks": _marks(collector.config, function),
         "judge": judge_of(collector.config),
     }
+    agents = agents_of(collector.config)
+    if agents is not None:
+        return agents.items(collector, name, function, node)
     if mark_of(function).vectorized or sweeps(collector.config):
         runs = stored_of(collector.config)
         return [SweepItem.from_parent(collector, name=name, runs=runs, **node)] if runs else []
@@ -90,6 +98,12 @@ def choice_line(config: pytest.Config) -> str | None:
     )
 
 
+def agents_of(config: pytest.Config) -> Agents | None:
+    """The runs that agents make, if the evals are not put to a store's."""
+    agents: Agents | None = config.pluginmanager.getplugin(AGENTS)
+    return agents
+
+
 def judge_of(config: pytest.Config) -> Any:
     """The judge that the command line names, made once; ``None`` without one."""
     if _JUDGE not in config.stash:
@@ -106,6 +120,8 @@ def stored_of(config: pytest.Config) -> StoredRuns | None:
     if _STORED not in config.stash:
         store = config.getoption("looplet_store")
         config.stash[_STORED] = None
+        if store is None:  # agents make the runs
+            return None
         with _noting_trouble(config):
             config.stash[_STORED] = stored = open_runs(store)
             if not stored and not config.getoption("looplet_gate"):

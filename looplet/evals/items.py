@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import partial, update_wrapper
 from inspect import Parameter, Signature
@@ -17,6 +17,7 @@ import pytest
 from looplet.core.codec import to_jsonable
 from looplet.core.records import escape_controls
 from looplet.errors import EvalError
+from looplet.evals.cases import EvalCase
 from looplet.evals.context import EvalContext
 from looplet.evals.identity import RunKey
 from looplet.evals.marks import wants_of
@@ -36,13 +37,17 @@ class EvalFailed(AssertionError):
     """An eval's verdict on a run is a fail."""
 
 
-def stand_in(function: FunctionType) -> Callable[..., None]:
-    """What pytest is shown of an eval: a function whose parameters are the eval's fixtures."""
+def stand_in(function: FunctionType, *, also: Iterable[str] = ()) -> Callable[..., None]:
+    """What pytest is shown of an eval: a function whose parameters are the eval's fixtures.
+
+    ``also`` are fixtures that the item itself wants.
+    """
 
     def eval_stand_in() -> None:
         """Never called: the item calls the eval itself."""
 
-    parameters = [Parameter(name, Parameter.KEYWORD_ONLY) for name in wants_of(function).fixtures]
+    names = dict.fromkeys((*wants_of(function).fixtures, *also))
+    parameters = [Parameter(name, Parameter.KEYWORD_ONLY) for name in names]
     stand_in = update_wrapper(eval_stand_in, function)
     stand_in.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return stand_in
@@ -80,6 +85,8 @@ class EvalNode(pytest.Function, _IdAsText):
         """What came of it; ``None`` before it ran, and where pytest broke it off."""
         self.reason = _NO_REASON
         """The result that stands behind the outcome."""
+        self.case: EvalCase | None = None
+        """Where it is known beside the run, which else tells of it."""
         if marks:
             self.own_markers.extend(marks)
             self.keywords.update({mark.name: mark for mark in marks})
@@ -127,7 +134,7 @@ class EvalItem(EvalNode):
     def runtest(self) -> None:
         """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
         self.outcome = None
-        given = Given(judge=self.judge, fixtures=self.funcargs)
+        given = Given(judge=self.judge, case=self.case, fixtures=self.funcargs)
         context = EvalContext.from_trajectory(deepcopy(self.trajectory))  # no other eval's
         evaluation = evaluate(self.eval_function, context, given=given)
         self.settle(evaluation.outcome, evaluation.result)

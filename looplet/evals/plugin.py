@@ -1,10 +1,11 @@
 """The pytest plugin. Imports nothing heavy until an eval is collected or a cassette is used.
 
-``pytest evals/ --looplet-store DIR`` puts every eval to every stored trajectory. Evals are the
-functions of ``eval_*.py`` files that are marked with ``eval_mark`` or named ``eval_*``, and the
-marked functions of ordinary test files.
+``pytest evals/ --looplet-store DIR`` puts every eval to every stored trajectory, and
+``--looplet-cassettes DIR`` to every run that the agent makes now, answered by recorded runs. Evals
+are the functions of ``eval_*.py`` files that are marked with ``eval_mark`` or named ``eval_*``, and
+the marked functions of ordinary test files.
 
-Without ``--looplet-store`` evals are left alone: a project's ``pytest`` runs its tests as before.
+Without either evals are left alone: a project's ``pytest`` runs its tests as before.
 Only an eval file that is named on the command line is refused then, as a usage error; and where
 nothing at all was collected, one line says how many eval files there were.
 
@@ -39,7 +40,10 @@ CASSETTE_MARK = (
     "calls, or replay them; path is from cassettes/<module>/ beside the test, "
     "<class>.<test>.yaml there without one"
 )
-NO_STORE = "it holds evals, which need trajectories to score: add --looplet-store DIR"
+NO_STORE = (
+    "it holds evals, which need trajectories to score: add --looplet-store DIR, or "
+    "--looplet-cassettes DIR to run the agent"
+)
 
 _LEFT_ALONE = pytest.StashKey[set[Path]]()
 _REFUSED = pytest.StashKey[str]()
@@ -59,6 +63,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="what one item is: an eval on one trajectory, an eval on all of them, or the latter "
         "where there are more than 2,000 (auto, the default); a vectorized eval is always one item",
+    )
+    group.addoption(
+        "--looplet-cassettes",
+        metavar="DIR",
+        help="run the agent that the fixture agent gives, answered by the cassettes of this "
+        "directory, and score its runs",
+    )
+    group.addoption(
+        "--looplet-cases",
+        metavar="PATH",
+        help="the cases to run the agent on (default: those of conftest.py, else those that the "
+        "cassettes name)",
+    )
+    group.addoption(
+        "--looplet-trials",
+        metavar="N",
+        type=_count,
+        help="how often to run the agent on each case (default: as often as was recorded)",
+    )
+    group.addoption(
+        "--looplet-out",
+        metavar="DIR",
+        help="the store to append the agent's runs and their scores to",
     )
     group.addoption(
         "--looplet-gate",
@@ -93,7 +120,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--looplet-record",
         choices=["none", "once", "new_episodes", "all", "rewrite"],
         help="record mode of every test's cassette "
-        "(default: the test's own, else none where the environment variable CI is set, else once)",
+        "(default: the test's own, else none where the environment variable CI is set, else once) "
+        "and of the runs of --looplet-cassettes (default: none)",
     )
 
 
@@ -101,22 +129,56 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the mark; load the part that scores, if there is a store to be scored."""
     config.addinivalue_line("markers", CASSETTE_MARK)
     check_options(config)
-    store = config.getoption("looplet_store")
-    if store is None:
-        if config.getoption("looplet_gate"):
-            raise pytest.UsageError("--looplet-gate judges a store: add --looplet-store DIR")
+    _check_options(config)
+    if not _scores(config):
         return
-    _check_store(config, store)
     from looplet.evals.scoring import Scoring
 
+    if config.getoption("looplet_cassettes") is not None:
+        from looplet.evals.agents import Agents
+
+        config.pluginmanager.register(Agents(config), "looplet-agents")
     config.pluginmanager.register(Scoring(config), "looplet-scoring")
 
 
-def _check_store(config: pytest.Config, store: str) -> None:
-    path = config.invocation_params.dir / store
-    if not path.is_dir():
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare what a ``conftest.py`` may tell."""
+    from looplet.evals import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def _scores(config: pytest.Config) -> bool:
+    """Whether there are runs for evals to be put to."""
+    return any(
+        config.getoption(name) is not None for name in ("looplet_store", "looplet_cassettes")
+    )
+
+
+def _check_options(config: pytest.Config) -> None:
+    """Refuse options that contradict each other; make paths absolute, since workers may move."""
+    store, cassettes = config.getoption("looplet_store"), config.getoption("looplet_cassettes")
+    if store is not None and cassettes is not None:
+        raise pytest.UsageError(
+            "--looplet-store scores runs that are there and --looplet-cassettes makes them: "
+            "give one of them; --looplet-out says where new runs are kept"
+        )
+    if config.getoption("looplet_gate") and not _scores(config):
+        raise pytest.UsageError(
+            "--looplet-gate judges a store: add --looplet-store DIR, or --looplet-cassettes DIR"
+        )
+    for name in ("cases", "trials", "out"):
+        if cassettes is None and config.getoption(f"looplet_{name}") is not None:
+            raise pytest.UsageError(
+                f"--looplet-{name} is about runs of an agent: add --looplet-cassettes DIR"
+            )
+    for name in ("looplet_store", "looplet_cassettes", "looplet_cases", "looplet_out"):
+        given = config.getoption(name)
+        if given is not None:
+            setattr(config.option, name, str(config.invocation_params.dir / given))
+    if store is not None and not Path(config.option.looplet_store).is_dir():
+        path = config.option.looplet_store
         raise pytest.UsageError(f"--looplet-store: there is no directory {path}")
-    config.option.looplet_store = str(path)
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +219,7 @@ def pytest_collect_file(
     collectors = yield
     if not _is_eval_file(file_path):
         return collectors
-    if parent.config.getoption("looplet_store") is None:
+    if not _scores(parent.config):
         parent.config.stash.setdefault(_LEFT_ALONE, set()).add(file_path)
         return collectors
     if any(_is_module(each) for each in collectors):
@@ -179,7 +241,7 @@ def pytest_pycollect_makeitem(
         return None
     if obj.__module__.startswith(OWN):
         return []
-    if collector.config.getoption("looplet_store") is None:
+    if not _scores(collector.config):
         return _leave_alone(collector, name, obj, marked=marked)
     from looplet.evals.collect import make_items
 
@@ -238,6 +300,12 @@ def _is_eval_file(path: Path) -> bool:
 def _is_module(collector: pytest.Collector) -> bool:
     """Whether pytest collects the file's functions already; a module of doctests does not."""
     return isinstance(collector, pytest.Module) and type(collector).__module__ != "_pytest.doctest"
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of trials, from 1 on")
+    return int(text)
 
 
 def _rate(text: str) -> float:

@@ -24,7 +24,7 @@ from looplet.evals import gate, markdown
 from looplet.evals.against import Against, read_against
 from looplet.evals.attaching import attach
 from looplet.evals.caveats import caveat_lines
-from looplet.evals.collect import TROUBLE, choice_line, judge_of, prepare, stored_of
+from looplet.evals.collect import TROUBLE, agents_of, choice_line, judge_of, prepare, stored_of
 from looplet.evals.contrast import Contrast
 from looplet.evals.contrast_table import contrast_lines
 from looplet.evals.gate_baseline import Demand
@@ -54,7 +54,10 @@ class Scoring:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.store: str = config.getoption("looplet_store")
+        self.store: str | None = config.getoption("looplet_store") or config.getoption(
+            "looplet_out"
+        )
+        """Where scores are appended; ``None`` if agents are run and nothing is kept."""
         self.demand: Demand | None = _demand(config.getoption("looplet_gate"))
         self.threshold: float | None = config.getoption("looplet_threshold")
         self.allow_skipped: bool = config.getoption("looplet_allow_skipped")
@@ -80,7 +83,7 @@ class Scoring:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Read the store before workers do, since a worker cannot refuse it with a clear line."""
-        if self.config.pluginmanager.hasplugin("dsession"):
+        if self.config.pluginmanager.hasplugin("dsession") and not agents_of(self.config):
             prepare(self.config)
             self._refuse_store()
         if not self.is_worker:
@@ -172,8 +175,9 @@ class Scoring:
             self.contrast = self.against.contrast(self.all_scored())
         if self.demand is not None:
             self._judge(self.demand, session, exitstatus)
-        if self.scored and not self.config.getoption("looplet_no_scores"):
-            self._write(session)
+        store = self._keep_runs(session)
+        if store and self.scored and not self.config.getoption("looplet_no_scores"):
+            self._write(session, store)
         self._write_markdown()
 
     def all_scored(self) -> Iterator[Scored]:
@@ -234,9 +238,30 @@ class Scoring:
         return troubles
 
     def _is_empty_store(self) -> bool:
+        if agents_of(self.config):
+            return False
         return not stored_of(self.config) and TROUBLE not in self.config.stash
 
-    def _write(self, session: pytest.Session) -> None:
+    def _keep_runs(self, session: pytest.Session) -> str | None:
+        """Append the runs that agents made; the store for the scores, if there is to be one."""
+        agents = agents_of(self.config)
+        if agents is None:
+            return self.store
+        self.notes += agents.lines()
+        try:
+            self.notes += agents.write()
+        except (LoopletError, OSError, ValueError) as error:
+            self._fail(session, f"trajectories and scores NOT written: {error}")
+            return None
+        return self.store
+
+    def _fail(self, session: pytest.Session, note: str) -> None:
+        """Let the run fail because of what could not be kept."""
+        self.notes.append(note)
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write(self, session: pytest.Session, store: str) -> None:
         from looplet import __version__
         from looplet.trajectory.store import TrajectoryStore
 
@@ -246,13 +271,11 @@ class Scoring:
             for each in self.all_scored()
         )
         try:
-            commit = TrajectoryStore(self.store).append_scores(rows)
+            commit = TrajectoryStore(store).append_scores(rows)
         except (LoopletError, OSError, ValueError) as error:
-            self.notes.append(f"scores NOT written: {error}")
-            if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self._fail(session, f"scores NOT written: {error}")
             return
-        self.notes.append(f"scores: {commit.rows} appended to {self.store} (session {name})")
+        self.notes.append(f"scores: {commit.rows} appended to {store} (session {name})")
 
     def _write_markdown(self) -> None:
         path = os.environ.get(markdown.VARIABLE)

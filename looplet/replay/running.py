@@ -154,7 +154,7 @@ def replay(
     """
     parts = agent_of(agent)
     work = areplay(path, parts, tools=tools, redact=redact, stream=stream)
-    return _finish(parts.llm, work, "areplay")
+    return finish(work, asynchronous=is_async(parts.llm), instead="await areplay(...)")
 
 
 async def areplay(
@@ -169,7 +169,7 @@ async def areplay(
     parts = agent_of(agent)
     redactor = Redactor.of(redact)
     with use_cassette(path, tools=tools, redact=redactor, stream=stream) as cassette:
-        run = _Driven(parts, cassette, replay_of=cassette.content_hash)
+        run = Driven(parts, cassette, replay_of=cassette.content_hash)
         try:
             await run.drive()
         except BaseException as error:
@@ -213,7 +213,8 @@ def fork(
     """
     parts = agent_of(agent)
     work = afork(path, at=at, agent=parts, into=into, llm=llm, redact=redact, metadata=metadata)
-    return _finish(parts.llm if llm is None else llm, work, "afork")
+    asked = parts.llm if llm is None else llm
+    return finish(work, asynchronous=is_async(asked), instead="await afork(...)")
 
 
 async def afork(
@@ -239,7 +240,7 @@ async def afork(
     )
     with held(opened, metadata=metadata or {}, tools="recorded") as cassette:
         parent = cassette.content_hash or ""
-        run = _Driven(parts, cassette, replay_of=parent, llm=llm)
+        run = Driven(parts, cassette, replay_of=parent, llm=llm)
         await run.drive()
         if not cassette.recording:
             raise CassetteError(
@@ -251,32 +252,44 @@ async def afork(
     return ForkResult(trajectory=trajectory, at=at, parent=parent, cassette=Path(into))
 
 
-class _Driven:
-    """One run of an agent through a cassette, recorded."""
+class Driven:
+    """One run of an agent through a cassette, recorded.
+
+    ``asynchronous`` says which loop it is where there is no backend to tell. ``about`` is what the
+    recorder is told of the run, beside what the cassette tells.
+    """
 
     def __init__(
-        self, agent: Agent, cassette: Cassette, *, replay_of: str | None, llm: Any = None
+        self,
+        agent: Agent,
+        cassette: Cassette,
+        *,
+        replay_of: str | None,
+        llm: Any = None,
+        asynchronous: bool | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self._agent, self._cassette = agent, cassette
         llm = agent.llm if llm is None else llm
-        self._asynchronous = is_async(llm)
-        self.recorder = TrajectoryRecorder(
-            runtime=cassette.runtime,
-            trajectory_id=new_id(),
-            run_id=new_id(),
-            cassette=str(cassette.path),
-            cassette_hash=cassette.content_hash,
-            replay_of=replay_of,
-        )
+        self._asynchronous = is_async(llm) if asynchronous is None else asynchronous
+        known: dict[str, Any] = {
+            "runtime": cassette.runtime,
+            "trajectory_id": new_id(),
+            "run_id": new_id(),
+            "cassette": str(cassette.path),
+            "cassette_hash": cassette.content_hash,
+            "replay_of": replay_of,
+        }
+        self.recorder = TrajectoryRecorder(**{**known, **(about or {})})
         self._keywords = self._given(llm)
 
     def _given(self, llm: Any) -> dict[str, Any]:
-        agent, cassette = self._agent, self._cassette
+        agent, cassette, shape = self._agent, self._cassette, self._asynchronous
         task = agent.task
         if task is None and cassette.runs:
             task = cassette.runs[0].task
         return {
-            "llm": self.recorder.wrap_llm(cassette.wrap_llm(llm)),
+            "llm": self.recorder.wrap_llm(cassette.wrap_llm(llm, async_=shape), async_=shape),
             "task": task,
             "tools": cassette.wrap_tools(agent.tools),
             "context": agent.context,
@@ -330,9 +343,12 @@ def _parted(
     )
 
 
-def _finish(llm: Any, work: Coroutine[Any, Any, Result], name: str) -> Result:
-    """Run a coroutine to its end: of a sync agent it never waits, and needs no event loop."""
-    if not is_async(llm):
+def finish(work: Coroutine[Any, Any, Result], *, asynchronous: bool, instead: str) -> Result:
+    """Run a coroutine to its end: of a sync agent it never waits, and needs no event loop.
+
+    ``instead`` is what to write where an event loop is running, which is refused.
+    """
+    if not asynchronous:
         try:
             work.send(None)
         except StopIteration as end:
@@ -344,4 +360,4 @@ def _finish(llm: Any, work: Coroutine[Any, Any, Result], name: str) -> Result:
     except RuntimeError:
         return asyncio.run(work)
     work.close()
-    raise CassetteError(f"an event loop is running here: await {name}(...) instead")
+    raise CassetteError(f"an event loop is running here: {instead} instead")

@@ -14,6 +14,7 @@ import pytest
 
 # All that a run loads is loaded here first: pytester drops what a run inside this process has
 # loaded anew, and Arrow and scipy cannot be loaded twice.
+import looplet.evals.agents
 import looplet.evals.scoring
 import looplet.evals.statistics
 from looplet.core.records import ToolCall, ToolResult

@@ -1,0 +1,183 @@
+"""One run of an agent for a case, through its cassette. Knows agents, cassettes; no pytest.
+
+A suite says how a run is made by a function that takes ``case``, ``trial`` and ``live``, as far as
+it names them, and gives what ``looplet.replay.agent_of`` takes. An ``async def`` is driven by the
+async loop, as is an agent with an async backend.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from looplet.core.backend import is_async
+from looplet.core.codec import JSON
+from looplet.errors import CassetteMissing, EvalError
+from looplet.evals.planned import PlannedRun
+from looplet.redaction import Redactor
+from looplet.replay import Agent, Divergence, RecordMode, SideEffectRefused, agent_of, use_cassette
+from looplet.replay.cassette import ToolsMode, stems_from
+from looplet.replay.running import Driven, finish
+from looplet.trajectory.model import Trajectory
+
+TAKES = ("case", "trial", "live")
+"""What the function that makes an agent may take."""
+ANEW = ("all", "rewrite")
+AGENT = "agent"
+"""The key of a cassette's metadata that names the agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How every run of a suite goes through its cassette."""
+
+    mode: RecordMode = "none"
+    tools: ToolsMode = "live"
+    redact: Any = None
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+    """Beside case and trial, for cassettes that are recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeRun:
+    """A run as far as it went."""
+
+    trajectory: Trajectory
+    recorded: bool = False
+    """Whether a model was asked."""
+    unplayed: int = 0
+    """Recorded calls that nobody asked for: the agent ended earlier than it did."""
+    divergence: Divergence | SideEffectRefused | None = None
+    """Where and how it left its cassette, if it did; what there is of the run is then no run."""
+
+
+def make_run(
+    build: Callable[..., Any],
+    planned: PlannedRun,
+    *,
+    settings: Settings,
+    about: Mapping[str, Any] | None = None,
+) -> MadeRun:
+    """Run the agent that ``build`` gives, answered by the cassette, or recording it.
+
+    ``about`` is what the trajectory is told beside: its id, its dataset. Its task is that of the
+    case unless the agent brings its own. Raises ``EvalError`` if ``build`` cannot be called, or
+    gives no backend where one is needed; ``CassetteMissing`` and its kind; and what the agent
+    raises.
+    """
+    live = may_go_live(planned.cassette, settings.mode)
+    if settings.mode == "none" and not planned.cassette.exists():
+        place = (about or {}).get("cassette", planned.cassette)
+        raise CassetteMissing(f"there is no cassette {place}, {_shown(planned)}")
+    built = build(**arguments_of(build, planned, live=live))
+    agent = None if inspect.isawaitable(built) else agent_of(built)
+    asynchronous = agent is None or is_async(agent.llm)
+    work = _driven(
+        built if agent is None else agent,
+        planned,
+        settings=settings,
+        about=about or {},
+        asynchronous=asynchronous,
+    )
+    return finish(work, asynchronous=asynchronous, instead="score evals where none is")
+
+
+def may_go_live(cassette: Path, mode: RecordMode) -> bool:
+    """Whether a model may be asked."""
+    return mode in (*ANEW, "new_episodes") or (mode == "once" and not cassette.exists())
+
+
+def arguments_of(build: object, planned: PlannedRun, *, live: bool) -> dict[str, Any]:
+    """What the function is called with. Raises ``EvalError`` if that is not what it takes."""
+    if not callable(build) or hasattr(build, "tools"):
+        raise EvalError(
+            f"the fixture agent gives {type(build).__name__}; it must give a function that makes "
+            "the agent of one run, so that no two runs share a state: return lambda case: ..."
+        )
+    given = {"case": planned.case, "trial": planned.trial, "live": live}
+    taken = {}
+    for name, parameter in inspect.signature(build).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return given
+        if name in given and parameter.kind is not parameter.POSITIONAL_ONLY:
+            taken[name] = given[name]
+        elif (
+            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+        ):
+            raise EvalError(
+                f"the function that the fixture agent gives takes {name!r}; there are "
+                f"{', '.join(TAKES)}, by these names"
+            )
+    return taken
+
+
+async def _driven(
+    built: Any,
+    planned: PlannedRun,
+    *,
+    settings: Settings,
+    about: Mapping[str, Any],
+    asynchronous: bool,
+) -> MadeRun:
+    agent = built if isinstance(built, Agent) else agent_of(await built)
+    if agent.task is None and planned.case.task:
+        agent = replace(agent, task=planned.case.task)
+    if agent.llm is None and may_go_live(planned.cassette, settings.mode):
+        raise EvalError(
+            f"--looplet-record={settings.mode} asks a model, and the agent brings none: let the "
+            'function that the fixture agent gives take live, and give "llm" where it is true'
+        )
+    redactor = Redactor.of(settings.redact)
+    with use_cassette(
+        planned.cassette,
+        record_mode=settings.mode,
+        tools=settings.tools,
+        redact=redactor,
+        metadata={**settings.metadata, **_names(planned)},
+    ) as cassette:
+        run = Driven(
+            agent,
+            cassette,
+            replay_of=None,
+            asynchronous=asynchronous,
+            about={
+                "task_id": planned.case.id,
+                "trial": planned.trial,
+                "expected": planned.case.expected or None,
+                "tags": planned.case.marks,
+                "agent": cassette.metadata.get(AGENT),
+                "metadata": dict(cassette.metadata),
+                "redact": redactor if redactor.active else None,
+                "redact_upstream": False,
+                **about,
+            },
+        )
+        left: Divergence | SideEffectRefused | None = None
+        try:
+            await run.drive()
+        except SideEffectRefused as error:
+            left = error
+        except BaseException as error:
+            if not stems_from(error, cassette.divergence):
+                raise
+        left = left or cassette.divergence
+        cassette.clear_divergence()
+        recorded, unplayed = cassette.recording, cassette.unplayed
+    trajectory = run.recorder.trajectory
+    trajectory.cassette_hash = cassette.content_hash
+    trajectory.replay_of = None if recorded else cassette.content_hash
+    return MadeRun(trajectory=trajectory, recorded=recorded, unplayed=unplayed, divergence=left)
+
+
+def _names(planned: PlannedRun) -> dict[str, JSON]:
+    """What a cassette is told, so that it can be replayed without its case at hand."""
+    names: dict[str, JSON] = {"task_id": planned.case.id, "trial": planned.trial}
+    return names | ({"expected": planned.case.expected} if planned.case.expected else {})
+
+
+def _shown(planned: PlannedRun) -> str:
+    trial = "" if planned.trial is None else f", trial {planned.trial}"
+    return f"of case {planned.case.id!r}{trial}"
