@@ -31,8 +31,9 @@ HOW = "run"
 LABEL = "run_label"
 """That which says which run it is."""
 RECORDED, REPLAYED, SHORTER = "recorded", "replayed", "replayed in part"
+OVERLOOKED = "replayed with other tool results"
 DIVERGED, MISSING, FAILED = "diverged", "missing", "failed"
-WHOLE = (RECORDED, REPLAYED, SHORTER)
+WHOLE = (RECORDED, REPLAYED, OVERLOOKED, SHORTER)
 """Of runs that are what the agent does now, from beginning to end."""
 _OURS = Path(looplet.evals.__file__).parent
 
@@ -62,6 +63,8 @@ class Kept:
         assert self.made is not None
         if self.made.recorded:
             return RECORDED
+        if self.made.overlooked:
+            return OVERLOOKED
         return SHORTER if self.made.unplayed else REPLAYED
 
     def given(self, nodeid: str) -> MadeRun:
@@ -137,7 +140,7 @@ def not_made(error: BaseException, planned: PlannedRun, *, remedy: str) -> RunNo
 def diverged(divergence: BaseException, *, remedy: str) -> RunNotMade:
     """The failure of a run that left its cassette."""
     text = (
-        f"{divergence}\n\nWhat the model would answer is not known, so there is no run to judge. "
-        f"If the agent is meant to ask this now, record it anew:\n  {remedy}"
+        f"{divergence}\nUnder pytest:\n  {remedy}\n"
+        "What the model would answer is not known, so there is no run to judge."
     )
     return RunNotMade(text, how=DIVERGED, brief="the run diverged from its cassette")

@@ -26,6 +26,8 @@ from looplet.trajectory.model import Trajectory
 TAKES = ("case", "trial", "live")
 """What the function that makes an agent may take."""
 ANEW = ("all", "rewrite")
+OVERLOOKED = "results_overlooked"
+"""The key of a trajectory's metadata that counts answers to other tool results."""
 AGENT = "agent"
 """The key of a cassette's metadata that names the agent."""
 
@@ -36,6 +38,8 @@ class Settings:
 
     mode: RecordMode = "none"
     tools: ToolsMode = "live"
+    any_results: bool = False
+    """Whether a recorded answer also answers a question that differs in tool results alone."""
     redact: Any = None
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     """Beside case and trial, for cassettes that are recorded."""
@@ -50,6 +54,8 @@ class MadeRun:
     """Whether a model was asked."""
     unplayed: int = 0
     """Recorded calls that nobody asked for: the agent ended earlier than it did."""
+    overlooked: int = 0
+    """Questions that were answered as recorded although tools gave something else before them."""
     divergence: Divergence | SideEffectRefused | None = None
     """Where and how it left its cassette, if it did; what there is of the run is then no run."""
 
@@ -155,6 +161,8 @@ async def _driven(
                 **about,
             },
         )
+        if settings.any_results:
+            cassette.overlook_results()
         left: Divergence | SideEffectRefused | None = None
         try:
             await run.drive()
@@ -166,10 +174,19 @@ async def _driven(
         left = left or cassette.divergence
         cassette.clear_divergence()
         recorded, unplayed = cassette.recording, cassette.unplayed
+        overlooked = cassette.overlooked
     trajectory = run.recorder.trajectory
     trajectory.cassette_hash = cassette.content_hash
     trajectory.replay_of = None if recorded else cassette.content_hash
-    return MadeRun(trajectory=trajectory, recorded=recorded, unplayed=unplayed, divergence=left)
+    if overlooked:
+        trajectory.metadata[OVERLOOKED] = overlooked
+    return MadeRun(
+        trajectory=trajectory,
+        recorded=recorded,
+        unplayed=unplayed,
+        overlooked=overlooked,
+        divergence=left,
+    )
 
 
 def _names(planned: PlannedRun) -> dict[str, JSON]:

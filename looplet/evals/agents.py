@@ -28,6 +28,7 @@ from looplet.evals.agent_items import (
     HOW,
     LABEL,
     MISSING,
+    OVERLOOKED,
     SHORTER,
     WHOLE,
     AgentItem,
@@ -209,7 +210,8 @@ class Agents:
             known = ", ".join(OPTIONS)
             raise CassetteError(f"{CONFIG} has {unknown[0]!r}; what there is: {known}")
         told = {name: given[name] for name in given if name != "record_mode"}
-        return Settings(mode=self.mode, **told)
+        any_results = self.config.getoption("looplet_tool_results") == "any"
+        return Settings(mode=self.mode, any_results=any_results, **told)
 
     def _command(self, item: AgentItem, mode: str) -> str:
         """What to type to record an item's run."""
@@ -319,7 +321,7 @@ class Agents:
             labels.setdefault(how, []).append(label)
         counts = ", ".join(f"{len(names)} {how}" for how, names in labels.items())
         lines = [f"runs: {counts}"] if counts else []
-        for how in (SHORTER, DIVERGED, MISSING):
+        for how in (OVERLOOKED, SHORTER, DIVERGED, MISSING):
             lines += [f"  {how}: {_listed(labels[how])}"] if how in labels else []
         if MISSING in labels:
             given = [word for word in self.config.invocation_params.args if _stays(word)]

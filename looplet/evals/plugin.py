@@ -83,6 +83,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how often to run the agent on each case (default: as often as was recorded)",
     )
     group.addoption(
+        "--looplet-tool-results",
+        choices=["same", "any"],
+        help="what a recorded reply answers: only the question that was recorded (same, the "
+        "default), or also one in which tools gave something else (any)",
+    )
+    group.addoption(
         "--looplet-out",
         metavar="DIR",
         help="the store to append the agent's runs and their scores to",
@@ -167,10 +173,11 @@ def _check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--looplet-gate judges a store: add --looplet-store DIR, or --looplet-cassettes DIR"
         )
-    for name in ("cases", "trials", "out"):
+    for name in ("cases", "trials", "out", "tool_results"):
         if cassettes is None and config.getoption(f"looplet_{name}") is not None:
+            option = name.replace("_", "-")
             raise pytest.UsageError(
-                f"--looplet-{name} is about runs of an agent: add --looplet-cassettes DIR"
+                f"--looplet-{option} is about runs of an agent: add --looplet-cassettes DIR"
             )
     for name in ("looplet_store", "looplet_cassettes", "looplet_cases", "looplet_out"):
         given = config.getoption(name)

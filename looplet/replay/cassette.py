@@ -108,6 +108,29 @@ class Cassette:
             self._player.divergence, self._player.went_on = None, False
             self._player.diverged_in = None
 
+    def overlook_results(self) -> None:
+        """Let questions of this replay differ from recorded ones in what tools gave.
+
+        They are answered as they were when the tools gave something else: what the model would say
+        now is not known. So it can be seen what a changed tool does to a run in which the model
+        does the same; ``overlooked`` counts such answers. Only results in messages of their own
+        are told from the rest of a question, as they are where tools are called natively. Nothing
+        is overlooked in a recording. Raises ``CassetteError`` in mode ``new_episodes``, which goes
+        live where something differs.
+        """
+        if isinstance(self._half, Mixed):
+            raise CassetteError(
+                f"cassette {self.path} goes live where a question differs, so nothing can be "
+                'overlooked; replay it with record_mode="none"'
+            )
+        if self._player is not None:
+            self._player.overlook_results()
+
+    @property
+    def overlooked(self) -> int:
+        """How many questions were answered although tools gave something else before them."""
+        return 0 if self._player is None else self._player.overlooked
+
     @property
     def parent(self) -> Mapping[str, JSON] | None:
         """Of a fork: ``sha256`` of the cassette it came from, and ``at``, the first live step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from looplet.replay.entries import (
     name_of,
 )
 from looplet.replay.outcomes import Answer, answer_of
+from looplet.replay.overlooking import LooseKeys
 from looplet.replay.persister import Persister, Serializer, damaged
 from looplet.replay.requests import Asked, LaneKeys, Unpacker
 from looplet.replay.runs import Chain
@@ -105,6 +106,11 @@ class Player:
         self.notes.add(metadata.get("runtime") or {})
         recorded = metadata.get("recorded")
         self.clock = PlayedClock(datetime.fromisoformat(recorded).timestamp() if recorded else 0.0)
+        self._loose: dict[tuple[str, str], _Alike] = {}
+        """The recorded calls by what they ask but for tool results, where that is overlooked."""
+        self._loose_keys: dict[tuple[str, str | None], LooseKeys] = {}
+        self.overlooked = 0
+        """How many questions were answered that differ from the recorded ones in that."""
         self.divergence: Divergence | None = None
         """The first divergence; every later call raises it again."""
         self.went_on = False
@@ -151,6 +157,17 @@ class Player:
                 raise self._diverge_tool(lane, body, caller)
             stored = self._played(entry)
         return tool_answer(call, stored)
+
+    def overlook_results(self) -> None:
+        """From now on a question may differ from a recorded one in what tools gave."""
+        entries = {each.place: each for alike in self._alike.values() for each in alike.entries}
+        keys: dict[str, LooseKeys] = {}
+        for place, lane, _, what in self._recorded():
+            if isinstance(what, Asked):
+                key = keys.setdefault(lane, LooseKeys()).of(what)
+                self._loose.setdefault((lane, key), _Alike()).entries.append(entries[place])
+        for alike in self._loose.values():
+            alike.close()
 
     def shape(self, lane: str) -> None:
         """The shape of another backend that stands for the one that was given: there is none."""
@@ -224,7 +241,18 @@ class Player:
                     models.remove(each)
                     models.insert(0, each)
                 return entry, asked[-1]
-        return None, asked[0]
+        return self._find_loosely(lane, asked, caller), asked[0]
+
+    def _find_loosely(self, lane: str, asked: Sequence[Asked], caller: str | None) -> Entry | None:
+        """The recorded call that asks the same but for tool results, where that is overlooked."""
+        for each in asked if self._loose else ():
+            keys = self._loose_keys.setdefault((lane, each.model), LooseKeys())
+            alike = self._loose.get((lane, keys.of(each)))
+            entry = alike.take(caller) if alike else None
+            if entry is not None:
+                self.overlooked += 1
+                return entry
+        return None
 
     def _find_tool(
         self, call: ToolCall, lane: str, caller: str | None

@@ -309,8 +309,8 @@ def test_a_changed_prompt_is_a_divergence_told_in_full_once(recorded):
     assert text.count("You sell the best fruit.") == 1
     result.stdout.fnmatch_lines(
         [
-            "*What the model would answer is not known, so there is no run to judge.*",
             f"  pytest '{PRICE}?plums-1?' --looplet-cassettes fixtures --looplet-record=all",
+            "*What the model would answer is not known, so there is no run to judge.*",
             f"the run diverged from its cassette; {PRICE}?plums-1? tells it in full",
             "  eval_right_price: the run diverged from its cassette (1)",
             "runs: 1 diverged",
@@ -437,7 +437,7 @@ def test_what_cannot_be_meant_is_refused(recorded, args, text):
     assert noted(recorded) == []
 
 
-@pytest.mark.parametrize("option", ["cases=x", "trials=2", "out=x"])
+@pytest.mark.parametrize("option", ["cases=x", "trials=2", "out=x", "tool-results=any"])
 def test_options_of_agents_need_cassettes(shop, option):
     result = shop.runpytest_inprocess(f"--looplet-{option}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -452,6 +452,7 @@ def test_nothing_heavy_is_loaded_in_a_project_that_scores_nothing(pytester, with
 def test_options_are_in_one_group_and_begin_alike(pytester):
     text = pytester.runpytest_inprocess("--help").stdout.str()
     group = text.split("evals and cassettes of agents:\n", 1)[1].split("\n\n", 1)[0]
-    options = [line.split()[0].split("=")[0] for line in group.splitlines() if line.startswith("  --")]
+    lines = [line.split()[0] for line in group.splitlines() if line.startswith("  --")]
+    options = [line.partition("=")[0] for line in lines]
     assert {"--looplet-store", "--looplet-gate", "--looplet-baseline"} <= {*options}
     assert all(option.startswith("--looplet-") for option in options)
