@@ -129,8 +129,8 @@ async def _driven(
     asynchronous: bool,
 ) -> MadeRun:
     agent = built if isinstance(built, Agent) else agent_of(await built)
-    if agent.task is None and planned.case.task:
-        agent = replace(agent, task=planned.case.task)
+    if agent.task is None:
+        agent = replace(agent, task=_given(planned.case.task))
     if agent.llm is None and may_go_live(planned.cassette, settings.mode):
         raise EvalError(
             f"--looplet-record={settings.mode} asks a model, and the agent brings none: let the "
@@ -152,7 +152,7 @@ async def _driven(
             about={
                 "task_id": planned.case.id,
                 "trial": planned.trial,
-                "expected": planned.case.expected or None,
+                "expected": _given(planned.case.expected),
                 "tags": planned.case.marks,
                 "agent": cassette.metadata.get(AGENT),
                 "metadata": dict(cassette.metadata),
@@ -192,7 +192,13 @@ async def _driven(
 def _names(planned: PlannedRun) -> dict[str, JSON]:
     """What a cassette is told, so that it can be replayed without its case at hand."""
     names: dict[str, JSON] = {"task_id": planned.case.id, "trial": planned.trial}
-    return names | ({"expected": planned.case.expected} if planned.case.expected else {})
+    expected = _given(planned.case.expected)
+    return names if expected is None else {**names, "expected": expected}
+
+
+def _given(value: JSON) -> JSON:
+    """A case's task or what it expects; ``None`` if it says nothing. 0 and False say something."""
+    return None if value == {} else value
 
 
 def _shown(planned: PlannedRun) -> str:

@@ -1,15 +1,12 @@
 """Agents that are run to be scored, through a whole run of pytest: plans, runs, what is kept.
 
-With pytest-xdist it lives in every process. A worker makes the runs that its evals need and puts
-them into a store of its own, in a folder that the controller has made; the controller alone writes
-where the user asked, each run once. A run has the same id in every process.
+With pytest-xdist it lives in every process. Evals on one run go to one worker, which makes it; the
+controller alone writes. A run has the same id in every process.
 """
 
 from __future__ import annotations
 
 import shlex
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
@@ -40,6 +37,7 @@ from looplet.evals.agent_runs import Settings, make_run
 from looplet.evals.cases import EvalCase, check_ids, load_cases
 from looplet.evals.cassettes import OPTIONS
 from looplet.evals.items import stand_in
+from looplet.evals.outbox import Outbox
 from looplet.evals.planned import Plan, Recording, plan_runs, recordings_in
 from looplet.replay import RecordMode
 from looplet.trajectory.model import Trajectory
@@ -56,7 +54,6 @@ class Agents:
         self.config = config
         self.folder = Path(config.getoption("looplet_cassettes"))
         self.mode: RecordMode = config.getoption("looplet_record") or "none"
-        self.out: str | None = config.getoption("looplet_out")
         self.is_worker = hasattr(config, "workerinput")
         told: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.session: str = told.get(_SESSION, "") or new_id()
@@ -64,8 +61,7 @@ class Agents:
         """By the fixture that makes the agent, and the run's label."""
         self.how: dict[str, tuple[str, str]] = {}
         """Label and how it came about of each run that an eval was put to, by its id."""
-        self.troubles: list[str] = []
-        self._scratch: str | None = told.get(_SCRATCH)
+        self.outbox = Outbox(config.getoption("looplet_out"), scratch=told.get(_SCRATCH))
         self._recordings: list[Recording] | None = None
         self._plans: dict[Path, Plan] = {}
 
@@ -239,9 +235,7 @@ class Agents:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker what all have in common."""
-        if self._scratch is None and self.out is not None:
-            self._scratch = tempfile.mkdtemp(prefix="looplet-runs-")
-        node.workerinput |= {_SESSION: self.session, _SCRATCH: self._scratch}
+        node.workerinput |= {_SESSION: self.session, _SCRATCH: self.outbox.open()}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -257,62 +251,37 @@ class Agents:
         """Hear from a worker what it could not write."""
         text = getattr(node, "workeroutput", {}).get(_TROUBLE)
         if text is not None:
-            self.troubles.append(text)
-
-    def write(self) -> list[str]:
-        """Append the runs to where the user asked, in one commit; lines that tell of it.
-
-        Raises ``EvalError`` if they could not be written, or not all.
-        """
-        if self.out is None:
-            return []
-        from looplet.trajectory.store import TrajectoryStore
-
-        whole = {name for name, (_, how) in self.how.items() if how in WHOLE}
-        runs = {run.trajectory_id: run for run in self._runs() if run.trajectory_id in whole}
-        lost = len(whole) - len(runs)
-        if self.troubles or lost:
-            told = self.troubles or [f"{_count(lost, 'run')} went down with a worker"]
-            raise EvalError("; ".join(told))
-        if not runs:
-            return ["trajectories: none to append"]
-        TrajectoryStore(self.out).append(runs.values())
-        return [f"trajectories: {len(runs)} appended to {self.out}"]
-
-    def _runs(self) -> Iterator[Trajectory]:
-        """The runs that this process made, and those that workers did."""
-        yield from self._own()
-        if self._scratch is None or self.is_worker:
-            return
-        from looplet.trajectory.store import TrajectoryStore
-
-        for folder in sorted(Path(self._scratch).iterdir()):
-            yield from TrajectoryStore(folder).scan()
-
-    def _own(self) -> Iterator[Trajectory]:
-        for kept in self.kept.values():
-            if kept.made is not None:
-                yield kept.made.trajectory
+            self.outbox.troubles.append(text)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """In a worker: hand over what was made."""
-        runs = list(self._own())
-        if not self.is_worker or self._scratch is None or not runs:
+        if not self.is_worker:
             return
-        from looplet.trajectory.store import TrajectoryStore
-
         worker: str = self.config.workerinput["workerid"]  # type: ignore[attr-defined]
         try:
-            TrajectoryStore(Path(self._scratch) / worker).append(runs)
+            self.outbox.hand_over([*self._made()], worker)
         except (LoopletError, OSError, ValueError) as error:
             output: dict[str, object] = self.config.workeroutput  # type: ignore[attr-defined]
             output[_TROUBLE] = f"{worker} could not hand over its runs: {error}"
 
     def pytest_unconfigure(self) -> None:
-        """Remove the folder that workers wrote into."""
-        if self._scratch is not None and not self.is_worker:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        """Leave nothing behind but what was asked for."""
+        if not self.is_worker:
+            self.outbox.close()
+
+    def write(self) -> list[str]:
+        """Append the runs that were judged to where the user asked; lines that tell of it.
+
+        Raises as ``Outbox.write`` does.
+        """
+        wanted = [name for name, (_, how) in self.how.items() if how in WHOLE]
+        return self.outbox.write(self._made(), wanted)
+
+    def _made(self) -> Iterator[Trajectory]:
+        for kept in self.kept.values():
+            if kept.made is not None:
+                yield kept.made.trajectory
 
     def lines(self) -> list[str]:
         """How the runs came about, for the summary."""
@@ -343,7 +312,3 @@ def _listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -298,6 +298,45 @@ def test_runs_that_cannot_be_kept_fail_the_run(recorded):
     result.stdout.fnmatch_lines(["trajectories and scores NOT written: *"])
 
 
+CRASHES = """
+    import os
+
+    def crash(ctx, *where):
+        if (ctx.trajectory.task_id, ctx.trajectory.trial) == where:
+            os._exit(1)
+        return True
+
+    def eval_a(ctx):
+        return crash(ctx, "pears", 1)
+
+    def eval_b(ctx):
+        return crash(ctx, "plums", 2)
+"""
+
+
+def test_runs_that_went_down_with_a_worker_are_told(recorded, write):
+    write(CRASHES.replace("pears", "nobody"))
+    result = score(recorded, "-n", "1", "--looplet-out=out")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["*NOT written: * of 4 runs went down with their worker", "*worker 'gw0' crashed*"]
+    )
+    assert not (recorded.path / "out").exists()
+
+
+def test_what_a_worker_that_went_down_has_left_is_done_by_another(recorded, write):
+    write(CRASHES.replace("plums", "nobody"))
+    result = score(recorded, "-n", "1", "--looplet-out=out")
+    result.assert_outcomes(passed=7, failed=1)
+    result.stdout.fnmatch_lines(["runs: 4 replayed", "trajectories: 4 appended to *"])
+
+
+def test_what_is_expected_may_be_nothing_much(recorded, write):
+    recorded.makefile(".jsonl", cases='{"id": "plums", "expected": 0}')
+    write("def eval_zero(ctx): return ctx.expected == 0 and ctx.expected is not None")
+    score(recorded, "--looplet-cases=cases.jsonl").assert_outcomes(passed=2)
+
+
 # Runs that are none
 
 
