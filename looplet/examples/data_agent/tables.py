@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import islice
@@ -52,6 +53,7 @@ class Tables:
     def __init__(self, folder: Path) -> None:
         # Tools with a time limit run in a thread of their own; the loop never runs two at once.
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        self._end = weakref.finalize(self, self._database.close)
         self.columns: dict[str, tuple[str, ...]] = {}
         for path in sorted(folder.glob("*.csv")):
             self.columns[path.stem] = self._load(path)
@@ -79,8 +81,8 @@ class Tables:
             raise
 
     def close(self) -> None:
-        """Forget the tables."""
-        self._database.close()
+        """Forget the tables, which happens anyway once nobody has them."""
+        self._end()
 
     def _load(self, path: Path) -> tuple[str, ...]:
         with path.open(encoding="utf-8", newline="") as file:
