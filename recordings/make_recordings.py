@@ -73,11 +73,11 @@ def install() -> None:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """A running server; its address."""
+def served(agent: str = NAME) -> Iterator[str]:
+    """A running server with the chat template of an agent; its address."""
     log_path = VENV / "server.log"
     with log_path.open("w", encoding="utf-8") as log:
-        command = [str(VENV / "bin" / "python"), str(HERE / "serve.py")]
+        command = [str(VENV / "bin" / "python"), str(HERE / "serve.py"), "--agent", agent]
         server = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
         )

@@ -1,6 +1,6 @@
 """Serve the small model on loopback, until standard input ends. Runs in .model-venv.
 
-    .model-venv/bin/python recordings/serve.py [--port 0] [--threads 1]
+    .model-venv/bin/python recordings/serve.py [--port 0] [--threads 1] [--agent parcel_desk]
 
 It knows xllamacpp and nothing of looplet. The first line it prints on standard output is the
 address; the model's own log goes to standard error. Input that ends stops it, so the server
@@ -15,7 +15,6 @@ from pathlib import Path
 import xllamacpp
 
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
-TEMPLATE = Path(__file__).with_name("parcel_desk.jinja")
 CONTEXT_TOKENS = 4096
 
 
@@ -27,8 +26,8 @@ def weights() -> Path:
     return Path(spec.origin).with_name(WEIGHTS)
 
 
-def settings(port: int, threads: int) -> xllamacpp.CommonParams:
-    """One slot, one model, our chat template."""
+def settings(port: int, threads: int, template: Path) -> xllamacpp.CommonParams:
+    """One slot, one model, a chat template of ours."""
     params = xllamacpp.CommonParams()
     params.model.path = str(weights())
     params.model_alias = {"smollm2"}
@@ -37,7 +36,7 @@ def settings(port: int, threads: int) -> xllamacpp.CommonParams:
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.chat_template = TEMPLATE.read_text(encoding="utf-8")
+    params.chat_template = template.read_text(encoding="utf-8")
     params.ui = False
     return params
 
@@ -47,8 +46,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the small model on loopback.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--agent", default="parcel_desk", help="whose chat template, a file here")
     given = parser.parse_args()
-    server = xllamacpp.Server(settings(given.port, given.threads))
+    template = Path(__file__).with_name(f"{given.agent}.jinja")
+    server = xllamacpp.Server(settings(given.port, given.threads, template))
     print(server.listening_address, flush=True)
     sys.stdin.read()
 

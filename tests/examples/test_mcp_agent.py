@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from looplet import MCPToolAdapter, composable_loop
+from looplet.core.prompt import native_instruction
 from looplet.evals.trying import context_of_calls
 from looplet.examples.mcp_agent import agent
 from looplet.examples.mcp_agent.__main__ import main
@@ -15,12 +18,17 @@ from looplet.examples.mcp_agent.agent import SERVER, build, described, remembere
 from looplet.examples.mcp_agent.evals import eval_mcp_agent as evals
 from looplet.examples.mcp_agent.tasks import TASKS
 from looplet.replay import replay, use_cassette
+from tests.conftest import ROOT
 from tests.examples.replaying import cassettes_of, keep, rows_of, score
 
 pytest.importorskip("mcp", reason="the extra 'mcp' is not installed", exc_type=ImportError)
 
 TASK = {task.task_id: task for task in TASKS}
 CASSETTES = cassettes_of("mcp_agent")
+REAL = cassettes_of("mcp_agent_smollm2")
+TEMPLATE = ROOT / "recordings" / "mcp_agent.jinja"
+
+STOCK = ("dried figs", "fresh figs", "lemons", "olives")
 
 
 @pytest.fixture
@@ -30,9 +38,21 @@ def tools():
         yield adapter.list_tools()
 
 
-def tools_in(path):
+def about(path):
+    """What was noted when a cassette was recorded."""
     with use_cassette(path) as cassette:
-        return remembered(cassette.metadata["tools"])
+        return cassette.metadata
+
+
+def tools_in(path):
+    return remembered(about(path)["tools"])
+
+
+def agent_in(path, tools=None):
+    """The clerk of a cassette, with the tools that it remembers unless there are others."""
+    noted = about(path)
+    goal = TASK[noted["task_id"]].goal
+    return build(tools or remembered(noted["tools"]), goal, seed=noted.get("seed"))
 
 
 @pytest.mark.parametrize("name", CASSETTES)
@@ -52,9 +72,9 @@ def test_a_recorded_run_needs_neither_server_nor_sdk(name):
     assert told == f"{path}: equal ({len(steps)} steps, done)"
 
 
-@pytest.mark.parametrize("name", CASSETTES)
-def test_the_server_still_does_what_was_recorded(name, tools):
-    result = replay(CASSETTES[name], build(tools, TASK[name].goal), tools="live")
+@pytest.mark.parametrize("path", [*CASSETTES.values(), *REAL.values()], ids=lambda path: path.stem)
+def test_the_server_still_does_what_was_recorded(path, tools):
+    result = replay(path, agent_in(path, tools), tools="live")
     assert result.matches, str(result)
 
 
@@ -67,10 +87,7 @@ def test_a_remembered_tool_is_the_servers_but_does_not_run(tools):
 
 
 def test_the_recorded_runs_hold_the_gate_and_one_did_not_look(tmp_path):
-    runs = {
-        name: replay(path, build(tools_in(path), TASK[name].goal)).trajectory
-        for name, path in CASSETTES.items()
-    }
+    runs = {name: replay(path, agent_in(path)).trajectory for name, path in CASSETTES.items()}
     keep(tmp_path / "store", runs, TASKS)
     said = score(tmp_path / "store", "mcp_agent")
     assert said.returncode == 0, said.stdout
@@ -80,6 +97,36 @@ def test_the_recorded_runs_hold_the_gate_and_one_did_not_look(tmp_path):
         "eval_looked_before_it_reserved": (3, 2),
         "eval_ended_by_itself": (3, 3),
     }
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_models_run_is_replayed(name, capsys):
+    assert main(["--cassette", str(REAL[name])]) == 0
+    assert ": equal (" in capsys.readouterr().out
+
+
+def test_a_real_models_runs_are_told_apart_by_the_evals(tmp_path):
+    runs = {name: replay(path, agent_in(path)).trajectory for name, path in REAL.items()}
+    tasks = [replace(TASK[about(path)["task_id"]], task_id=name) for name, path in REAL.items()]
+    keep(tmp_path / "store", runs, tasks)
+    said = score(tmp_path / "store", "mcp_agent")
+    assert said.returncode == 1
+    assert "gate: NOT held" in said.stdout
+    assert rows_of(said.stdout) == {
+        "eval_reserved_what_was_asked": (6, 4),
+        "eval_figures_come_from_the_server": (2, 2),
+        "eval_looked_before_it_reserved": (6, 6),
+        "eval_ended_by_itself": (6, 2),
+    }
+
+
+def test_the_model_is_shown_the_loops_own_opening_and_no_task_of_the_clerk():
+    shown = TEMPLATE.read_text("utf-8")
+    assert native_instruction("done") in shown
+    assert [task.goal for task in TASKS if task.goal in shown] == []
+    assert [item for item in STOCK if item in shown] == []
+    digest = hashlib.sha256(TEMPLATE.read_bytes()).hexdigest()
+    assert {about(path)["template_sha256"] for path in REAL.values()} == {digest}
 
 
 def test_a_run_is_recorded_and_the_next_command_replays_it(tmp_path, capsys, monkeypatch):

@@ -57,8 +57,8 @@ def _recording(path: Path | None, tools: list[ToolSpec]) -> Iterator[None]:
 def _replay(cassette: Path) -> int:
     with use_cassette(cassette) as opened:
         tools = remembered(opened.metadata["tools"])
-        goal = opened.runs[0].task["goal"]
-    result = replay(cassette, build(tools, goal))
+        goal, seed = opened.runs[0].task["goal"], opened.metadata.get("seed")
+    result = replay(cassette, build(tools, goal, seed=seed))
     for record in result.trajectory.steps:
         print(record.to_step().pretty())
     print(result)

@@ -16,14 +16,20 @@ SYSTEM_PROMPT = """You are a store clerk. Find an item's exact name first, and l
 before you reserve any. Reserve no more than you are asked to."""
 
 
-def build(tools: Iterable[ToolSpec], goal: str, *, max_steps: int = 8) -> dict[str, Any]:
-    """What ``composable_loop`` is given beside a model."""
+def build(
+    tools: Iterable[ToolSpec], goal: str, *, seed: int | None = None, max_steps: int = 8
+) -> dict[str, Any]:
+    """What ``composable_loop`` is given beside a model; with a seed its sampling is repeated."""
     answer = "str: what was reserved, and how many crates are left"
     return {
         "task": {"goal": goal},
         "tools": tools_from(list(tools), include_done=True, done_parameters={"answer": answer}),
         "config": LoopConfig(
-            max_steps=max_steps, system_prompt=SYSTEM_PROMPT, use_native_tools=True
+            max_steps=max_steps,
+            max_tokens=200,
+            system_prompt=SYSTEM_PROMPT,
+            use_native_tools=True,
+            generate_kwargs={} if seed is None else {"seed": seed},
         ),
     }
 
