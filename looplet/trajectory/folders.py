@@ -205,13 +205,20 @@ def open_folder(place: str | os.PathLike[str], filesystem: Any = None) -> Folder
     """The folder at a path, or at a URI such as ``s3://bucket/runs``.
 
     With a ``filesystem`` of pyarrow's, ``place`` is a path in it. Raises ``StoreError`` on a URI
-    that pyarrow does not know.
+    that pyarrow does not know, and on a name that is not UTF-8, which it cannot open.
     """
     text = os.fspath(place)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise StoreError(
+            f"{text!r} cannot hold a store: its name is not UTF-8, which pyarrow needs. Rename it."
+        ) from None
     if filesystem is not None:
         return Folder(filesystem, text.rstrip("/"), text.rstrip("/"))
     if not _URI.fullmatch(text):
-        return LocalFolder(place)
+        # Arrow takes what stands before a colon for a protocol, but not behind a slash.
+        return LocalFolder(Path(text).absolute() if ":" in text.partition("/")[0] else place)
     try:
         found, path = fs.FileSystem.from_uri(text)
     except (ValueError, OSError) as error:

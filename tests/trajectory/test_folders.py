@@ -196,6 +196,23 @@ def test_an_address_that_nobody_knows_is_refused():
     assert "secret" not in str(told.value)
 
 
+def test_a_folder_may_have_a_colon_in_its_name(tmp_path, make, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs:may", "ab:", "5:30/runs", "s3:/runs"):
+        store = TrajectoryStore(name)
+        store.append([make("a"), make("b")])
+        store.append([make("c")])
+        store.compact()
+        found = TrajectoryStore(name).scan(pc.field("trajectory_id") > "a")
+        assert [run.trajectory_id for run in found] == ["b", "c"]
+        assert (tmp_path / name / "trajectories").is_dir()
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="not UTF-8"):
+        TrajectoryStore(tmp_path / "\udc80")
+
+
 def test_addresses_of_object_stores_are_known():
     place = "s3://access:secret@bucket/runs?region=eu-central-1&endpoint_override=127.0.0.1:9"
     store = TrajectoryStore(place)
