@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-model test-faults test-ecosystem coverage check format static docs record bench bench-peers bench-docs clean
+.PHONY: help demo test test-model test-faults test-install test-ecosystem coverage check format static docs record bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -33,6 +33,9 @@ test-faults: $(READY)  ## the backends against a server that breaks on purpose
 	@test -x .bench/llmock/bin/llmock || { $(PYTHON) -m venv .bench/llmock && \
 	  .bench/llmock/bin/python -m pip install --quiet --disable-pip-version-check llmock==0.2.2; }
 	PATH="$(CURDIR)/.bench/llmock/bin:$$PATH" $(BIN)/python -m pytest tests/backends/test_faults.py
+
+test-install: $(READY)  ## the quickstart, in an environment into which looplet is installed as users do
+	$(BIN)/python -m pytest -m install tests/test_quickstart.py
 
 ECOSYSTEM := $(patsubst tests/ecosystem/%.txt,.bench/ecosystem-%/.ready,$(wildcard tests/ecosystem/*.txt))
 ECOSYSTEM_PYTHON ?= $(PYTHON)

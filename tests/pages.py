@@ -102,13 +102,22 @@ def blocks_of(page: str) -> list[Block]:
     return blocks
 
 
-def run_page(page: str, *, name: str, folder: Path, environment: dict[str, str]) -> None:
+def run_page(
+    page: str,
+    *,
+    name: str,
+    folder: Path,
+    environment: dict[str, str],
+    programs: Path | None = None,
+) -> None:
     """Run a page in ``folder``, which is the working directory already.
 
     ``name`` is the page's path, for messages; ``environment`` is what commands get beside the
-    process's own. Raises ``PageError`` for what a page promises in vain, and what a block raises.
+    process's own. ``programs`` is the folder of the ``python`` and ``looplet`` that commands mean,
+    if not those of this environment. Raises ``PageError`` for what a page promises in vain, and
+    what a block raises.
     """
-    run = _PageRun(name, folder, environment)
+    run = _PageRun(name, folder, environment, programs or Path(sys.executable).parent)
     try:
         run.blocks(blocks_of(page))
     finally:
@@ -135,7 +144,10 @@ def _lines(text: str) -> list[str]:
 
 
 class _PageRun:
-    def __init__(self, name: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, environment: dict[str, str], programs: Path
+    ) -> None:
+        self.programs = programs
         self.name, self.folder = name, folder
         self.environment = environment
         self.known = set(sys.modules)
@@ -225,8 +237,8 @@ class _PageRun:
             check_output(shown, printed, self._where(line + start))
 
     def _command(self, command: str, line: int) -> str:
-        # Beside the environment's own programs, so that `python` and `pytest` are this one's.
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        # Before all others, so that `python` and `pytest` are those of the environment.
+        path = os.pathsep.join([str(self.programs), os.environ["PATH"]])
         guard = self.folder.parent / "guard"
         guard.mkdir(exist_ok=True)
         (guard / "sitecustomize.py").write_text(_NO_NETWORK, encoding="utf-8")

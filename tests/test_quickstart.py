@@ -1,4 +1,4 @@
-"""The README's code, as typed, against a real server on loopback."""
+"""The README's code and the quickstart, as typed, against a real server on loopback."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.docs import fruit_model
+from tests.pages import blocks_of, run_page
 from tests.servers import Answer, completion
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
@@ -171,3 +173,30 @@ def test_hello_world_says_what_the_provider_refused(server, tmp_path, status):
     assert ran.returncode == 1
     assert "the reason" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.install
+@pytest.mark.timeout(600)
+def test_the_quickstart_works_where_looplet_was_installed_as_it_says(server, tmp_path):
+    path, made, folder = ROOT / "docs" / "quickstart.md", tmp_path / "made", tmp_path / "page"
+    page = path.read_text("utf-8")
+    extras = re.search(r'pip install "looplet\[(.*?)\]"', page)[1]
+    subprocess.run([sys.executable, "-m", "venv", str(made)], check=True)
+    pip = [str(made / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", f"{ROOT}[{extras}]"], check=True)
+    listed = subprocess.run([*pip, "list", "--format=json"], capture_output=True, check=True)
+    names = {each["name"] for each in json.loads(listed.stdout)}
+    assert {"looplet", "openai"} <= names
+    assert not names & {"pytest", "pyarrow", "scipy", "rich", "vcrpy"}, "this is no clean machine"
+
+    # What is typed runs there; a block that is no file would run in this process.
+    assert all(each.title for each in blocks_of(page) if each.language == "python")
+    folder.mkdir()
+    server.answer = fruit_model.answer
+    environment = {
+        "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "not-checked-locally",
+        "OPENAI_MODEL": "m", "COLUMNS": "100",
+    }  # fmt: skip
+    where = '\n```console\n$ python -c "import looplet; print(looplet.__file__)"\n'
+    page += f"{where}{made}/…\n```\n"
+    run_page(page, name=str(path), folder=folder, environment=environment, programs=made / "bin")

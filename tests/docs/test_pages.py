@@ -15,8 +15,8 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
 NOT_RUN = {
     (
         "docs/quickstart.md",
-        'pip install "looplet[openai,evals]"  # or [anthropic,evals], or [all]',
-    ): "needs a package index",
+        'pip install "looplet[openai]"  # or looplet[anthropic], looplet[mcp], looplet[all]',
+    ): "needs a package index; make test-install does so",
     ("docs/recordings.md", "make record"): "installs a model and records for minutes",
 }
 """Blocks that are marked ``{.no-run}``: page and first line, and why."""
