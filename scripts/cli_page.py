@@ -105,7 +105,7 @@ def _divided(epilog: str) -> tuple[str, str]:
     """What is said below the arguments, and the examples behind it, as Markdown."""
     more, _, examples = re.sub(r"(?m)^examples?:\n", "\0", epilog).partition("\0")
     lines = [line.strip() for line in examples.splitlines()]
-    return more, "\n".join(["```text", *lines, "```"]) if lines else ""
+    return more, "\n".join(["```bash {.no-run}", *lines, "```"]) if lines else ""
 
 
 def _said(text: str | None) -> str:
