@@ -71,7 +71,7 @@ def _items(
     for run in runs_of(collector.config):
         label = f"{name}[{run.label}]"
         item: EvalItem = EvalItem.from_parent(
-            collector, name=label, trajectory=run.trajectory, **node
+            collector, name=label, trajectory=run.trajectory, key=run.key, **node
         )
         node["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
         items.append(item)
@@ -134,7 +134,8 @@ def runs_of(config: pytest.Config) -> list[Run]:
     if _RUNS not in config.stash:
         config.stash[_RUNS] = []
         with _noting_trouble(config):
-            config.stash[_RUNS] = with_labels(stored_of(config) or ())
+            stored = stored_of(config)
+            config.stash[_RUNS] = with_labels(stored, stored.keys) if stored else []
     return config.stash[_RUNS]
 
 

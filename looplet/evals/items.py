@@ -127,9 +127,10 @@ class EvalNode(pytest.Function, _IdAsText):
 class EvalItem(EvalNode):
     """One eval on one run."""
 
-    def __init__(self, *, trajectory: Trajectory, **node: Any) -> None:
+    def __init__(self, *, trajectory: Trajectory, key: RunKey, **node: Any) -> None:
         super().__init__(**node)
         self.trajectory = trajectory
+        self.key = key
 
     def runtest(self) -> None:
         """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
@@ -147,7 +148,7 @@ class EvalItem(EvalNode):
 
     def settle(self, outcome: Outcome, result: EvalResult) -> None:
         """Take the verdict."""
-        scored = Scored.of(self.info, RunKey.of(self.trajectory), outcome, result)
+        scored = Scored.of(self.info, self.key, outcome, result)
         self.verdicts, self.outcome, self.reason = (scored,), outcome, result
         self.user_properties.extend(scored.properties())
 

@@ -27,10 +27,11 @@ _UNSAFE = re.compile(r"[^\w.+-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One trajectory and its label."""
+    """One trajectory, its label, and what it is."""
 
     label: str
     trajectory: Trajectory
+    key: RunKey
 
 
 class StoredRuns:
@@ -92,14 +93,21 @@ def open_runs(path: str) -> StoredRuns:
     return StoredRuns(TrajectoryStore(path))
 
 
-def with_labels(trajectories: Iterable[Trajectory]) -> list[Run]:
-    """Runs with labels that are unique, and stay the same when others are appended."""
+def with_labels(
+    trajectories: Iterable[Trajectory], keys: Iterable[RunKey] | None = None
+) -> list[Run]:
+    """Runs with labels that are unique, and stay the same when others are appended.
+
+    ``keys`` are those of the trajectories, where they are known already.
+    """
     runs: list[Run] = []
     seen: set[str] = set()
+    keys = None if keys is None else iter(keys)
     for trajectory in trajectories:
-        label = _unique(label_of(trajectory), safe(trajectory.trajectory_id), seen)
+        key = RunKey.of(trajectory) if keys is None else next(keys)
+        label = _unique(label_of(trajectory), safe(key.trajectory_id), seen)
         seen.add(label)
-        runs.append(Run(label=label, trajectory=trajectory))
+        runs.append(Run(label=label, trajectory=trajectory, key=key))
     return runs
 
 
