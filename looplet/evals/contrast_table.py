@@ -9,6 +9,8 @@ from looplet.evals.columns import aligned
 from looplet.evals.contrast import Beside, Contrast
 
 NOT_COMPARED = "not compared"
+LEAST = 0.001
+"""The smallest p-value that is shown as it is."""
 
 
 def contrast_lines(contrast: Contrast, *, width: int = 80) -> list[str]:
@@ -35,9 +37,13 @@ def _cells(each: Beside) -> tuple[str, ...]:
         f"{each.candidate:.2f}",
         f"{found.difference:+.2f}",
         f"{low:+.2f} to {high:+.2f}",
-        f"{found.corrected_p_value:.2g}",
+        _chance(found.corrected_p_value),
         found.verdict,
     )
+
+
+def _chance(p_value: float) -> str:
+    return "<0.001" if p_value < LEAST else f"{p_value:.3f}"
 
 
 def _notes(contrast: Contrast) -> Iterator[str]:

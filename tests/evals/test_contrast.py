@@ -53,6 +53,7 @@ def one(ours, theirs, **fields):
     return row
 
 
+NO_WORSE = "no worse (margin 0.05)"
 VALUES = st.lists(st.one_of(st.none(), st.booleans(), st.floats(0, 1, width=16)), max_size=12)
 
 
@@ -170,15 +171,20 @@ def test_the_runs_of_a_session_are_not_the_candidates_too():
 
 
 def test_the_table_is_aligned_and_names_that_do_not_fit_stand_alone():
-    other = EvalInfo(key="k", name="eval_n")
-    ours = [*said([1.0] * 60), *said([340.0], info=other)]
-    found = contrast(ours, [*said([1.0] * 61), *said([1.0], info=other)], margin=0.05)
+    infos = {name: EvalInfo(key=name, name=f"eval_{name}") for name in "bn"}
+    alike, other = ({"info": info} for info in infos.values())
+    ours = [*said([0.0] * 60), *said([1.0] * 60, **alike), *said([340.0], **other)]
+    theirs = [*said([1.0] * 61), *said([1.0] * 60, **alike), *said([1.0], **other)]
+    found = contrast(ours, theirs, margin=0.05)
     assert contrast_lines(found, width=120) == [
         "beside the baseline main (margin 0.05)",
-        "eval    tasks  baseline  candidate  difference    95% interval  p  verdict",
-        "eval_a     60      1.00       1.00       +0.00  -0.06 to +0.06  1  no worse (margin 0.05)",
-        "eval_n      0         -          -           -               -  -  not compared",
+        "eval    tasks  baseline  candidate  difference    95% interval       p  verdict",
+        "eval_a     60      1.00       0.00       -1.00  -1.00 to -0.88  <0.001  worse",
+        "eval_b     60      1.00       1.00       +0.00  -0.06 to +0.06   1.000  " + NO_WORSE,
+        "eval_n      0         -          -           -               -       -  not compared",
         f"  eval_n: not compared: {UNBOUNDED}",
         "1 task of the baseline alone: not compared",
     ]
     assert contrast_lines(found, width=70)[2] == "eval_a"
+    other_level = contrast_with(baseline(theirs), ours, margin=0.2, alpha=0.1)
+    assert "  90% interval  " in contrast_lines(other_level)[1]

@@ -71,7 +71,7 @@ def test_the_table_stands_below_the_summary_and_decides_nothing_by_itself(desk, 
             "beside the baseline main (margin 0.2)",
             "eval                  tasks  baseline  candidate  difference * p  verdict",
             "eval_right_price         20      0.00       1.00       +1.00 *  better",
-            "eval_ended_by_itself     20      1.00       1.00 * 1  no worse (margin 0.2)",
+            "eval_ended_by_itself     20      1.00       1.00 * 1.000  no worse (margin 0.2)",
         ],
     )
     assert "gate:" not in result.stdout.str()
