@@ -208,10 +208,10 @@ def test_each_thought_is_stored_once(server, api, run, tmp_path):
     server.answer = api.thinker([APPLE], [PEAR], [DONE])
     recorder = TrajectoryRecorder()
     run(around=recorder.wrap_llm, hooks=[recorder])
-    from looplet.trajectory.talk import to_rows
+    from looplet.trajectory.placing import to_columns
 
-    messages, _ = to_rows(recorder.trajectory.llm_calls)
-    assert len(messages) == 1 + 2 + 2 + 1
+    messages, _ = to_columns(recorder.trajectory.llm_calls)
+    assert len(messages["role"]) == 1 + 2 + 2 + 1
 
 
 def test_a_compacted_conversation_keeps_whole_turns_with_what_was_thought(server, api, run):

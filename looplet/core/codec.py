@@ -16,7 +16,7 @@ TAG = "$looplet"
 """The key that marks a value which JSON has no form for."""
 
 _PLAIN = (str, bool, type(None))
-_LONGEST_INT = 14_000
+LONGEST_INT = 14_000
 """Bits of an integer that is written in digits; Python turns no longer ones into text."""
 
 
@@ -140,7 +140,7 @@ def _encode(value: object) -> JSON:
     if kind in _PLAIN:
         return value
     if kind is int:
-        return value if value.bit_length() <= _LONGEST_INT else _tagged("int", hex(value))  # type: ignore[attr-defined,arg-type]
+        return value if value.bit_length() <= LONGEST_INT else _tagged("int", hex(value))  # type: ignore[attr-defined,arg-type]
     if kind is float:
         return value if math.isfinite(value) else _tagged("float", repr(value))  # type: ignore[arg-type]
     if kind is dict:
@@ -182,7 +182,7 @@ def _encode_dict(value: dict[object, object]) -> JSON:
             pairs = [[_encode(key), _encode(item)] for key, item in value.items()]
             return _tagged("dict", pairs)
         kind = type(item)
-        plain = kind in _PLAIN or (kind is int and item.bit_length() <= _LONGEST_INT)  # type: ignore[attr-defined]
+        plain = kind in _PLAIN or (kind is int and item.bit_length() <= LONGEST_INT)  # type: ignore[attr-defined]
         out[key] = item if plain else _encode(item)
     return out
 

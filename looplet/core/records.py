@@ -185,12 +185,8 @@ class Step:
         >>> Step(1, call, result).pretty()
         '#1 ✓ greet(name=Alice) → greeting: Hello, Alice! [0ms]'
         """
-        result = self.tool_result
-        mark = "✓" if result.error is None else "✗"
-        line = f"#{self.number} {mark} {self._call_text()} → {tail_text(result)}"
-        if result.duration_ms > 0:
-            line += f" [{result.duration_ms:.0f}ms]"
-        return escape_controls(line)
+        call = self.tool_call
+        return pretty_line(self.number, call.tool, summarize_args(call.args), self.tool_result)
 
     def summary(self) -> str:
         """One line for a prompt."""
@@ -208,6 +204,19 @@ class Step:
 
     def _call_text(self) -> str:
         return f"{self.tool_call.tool}({summarize_args(self.tool_call.args)})"
+
+
+def pretty_line(number: int, tool: str, args_summary: str, result: ToolResult) -> str:
+    """A step as one line for a person; its arguments as ``summarize_args`` gives them.
+
+    >>> pretty_line(1, "price", "fruit=pear", ToolResult("price", "fruit=pear", 0.55))
+    '#1 ✓ price(fruit=pear) → 0.55'
+    """
+    mark = "✓" if result.error is None else "✗"
+    line = f"#{number} {mark} {tool}({args_summary}) → {tail_text(result)}"
+    if result.duration_ms > 0:
+        line += f" [{result.duration_ms:.0f}ms]"
+    return escape_controls(line)
 
 
 def summarize_args(args: dict[str, Any]) -> str:

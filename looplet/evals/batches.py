@@ -119,10 +119,10 @@ class Batch:
         from looplet.trajectory import gathering, rows
         from looplet.trajectory.schema import TRAJECTORIES
 
-        def row_of(place: int, context: EvalContext) -> Any:
-            return rows.to_row(trajectory_of(context, place)) | {"messages": [], "calls": []}
-
-        made = (row_of(place, context) for place, context in enumerate(self.contexts))
+        made = (
+            rows.run_row(trajectory_of(context, place))
+            for place, context in enumerate(self.contexts)
+        )
         return _narrowed(gathering.table_of(made, TRAJECTORIES), columns)
 
 

@@ -9,7 +9,7 @@ schema whose values differ from those of an empty record. Knows rows; knows no f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from looplet.core.codec import JSON
 from looplet.core.records import ToolCall, ToolResult
 from looplet.trajectory.model import LLMCall, StepRecord, Trajectory
-from looplet.trajectory.rows import to_row
+from looplet.trajectory.rows import run_row, step_columns
 
 NAME = "atif"
 MARK = "ATIF-v"
@@ -63,7 +63,7 @@ def empty_step() -> Row:
         tool_call=ToolCall("", {}, "", ""),
         tool_result=ToolResult("", "", None, call_id=""),
     )
-    return _step_rows(Trajectory(trajectory_id="", run_id="", steps=[blank]))[0] | {"extra": None}
+    return _step_rows([blank])[0] | {"extra": None}
 
 
 @cache
@@ -80,7 +80,7 @@ def run_extra(run: Trajectory) -> Row:
 
 def step_extras(run: Trajectory) -> list[Row]:
     """The same of each step."""
-    return [_differing(row, empty_step()) for row in _step_rows(replace(run, llm_calls=[]))]
+    return [_differing(row, empty_step()) for row in _step_rows(run.steps)]
 
 
 def call_extra(call: LLMCall, *, prompt: str, system_prompt: str) -> Row:
@@ -111,12 +111,14 @@ def call_row(call: LLMCall) -> Row:
 
 
 def _run_row(run: Trajectory) -> Row:
-    row = to_row(run)
+    row = run_row(run)
     return {name: row[name] for name in RUN_COLUMNS}
 
 
-def _step_rows(run: Trajectory) -> list[Row]:
-    return [{name: row[name] for name in STEP_COLUMNS} for row in to_row(run)["steps"]]
+def _step_rows(steps: Sequence[StepRecord]) -> list[Row]:
+    columns = step_columns(steps)
+    values = zip(*[columns[name] for name in STEP_COLUMNS], strict=True)
+    return [dict(zip(STEP_COLUMNS, row, strict=True)) for row in values]
 
 
 def _differing(row: Mapping[str, Any], usual: Mapping[str, Any]) -> Row:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 from looplet.trajectory.arrow import pa
@@ -19,8 +19,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def build(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
-    """An array of that type; ``None`` is null.
+def build(values: Sequence[Any], kind: pa.DataType, *, nulls: bool = True) -> pa.Array[Any]:
+    """An array of that type; ``None`` is null. ``nulls`` is false if it is known that none is.
 
     Takes the types that the schema has: strings, int32, int64, float64, bool, timestamps in
     microseconds, and lists. Raises ``TypeError`` on a value of another
@@ -29,23 +29,43 @@ def build(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
     >>> build(["a", None], pa.string()).to_pylist()
     ['a', None]
     """
-    if values.count(None) == len(values):
-        return _nothing(len(values), kind)
-    if pa.types.is_list(kind):
-        return _lists(values, kind)
-    if pa.types.is_string(kind):
-        return _strings(values)
-    if pa.types.is_boolean(kind):
-        return _flags(values)
-    if pa.types.is_timestamp(kind):
-        micros = [None if each is None else (each - _EPOCH) // _MICROSECOND for each in values]
-        return _numbers(micros, pa.int64()).view(kind)
-    return _numbers(values, kind)
+    if not nulls:
+        return _filled(values, kind, [None], 0)
+    there = [value is not None for value in values]
+    missing = there.count(False)
+    if missing == len(values):
+        return nothing(len(values), kind)
+    return _filled(values, kind, [_bits(there) if missing else None], missing)
 
 
-def _nothing(length: int, kind: Any) -> pa.Array[Any]:
+def nothing(length: int, kind: Any) -> pa.Array[Any]:
+    """So many nulls."""
     nulls: pa.Array[Any] = pa.nulls(length, kind)
     return nulls
+
+
+def _filled(
+    values: Sequence[Any], kind: pa.DataType, validity: list[Any], missing: int
+) -> pa.Array[Any]:
+    """An array with some value in it; ``validity`` is its first buffer."""
+    if pa.types.is_timestamp(kind):
+        values = [None if each is None else (each - _EPOCH) // _MICROSECOND for each in values]
+    if missing:
+        blank = _BLANKS.get(kind, 0)
+        values = [blank if value is None else value for value in values]
+    children = None
+    if pa.types.is_list(kind):
+        items, buffers = list(chain.from_iterable(values)), [_buffer(_offsets(map(len, values)))]
+        children = [build(items, kind.value_type)]
+    elif pa.types.is_string(kind):
+        buffers = _strings(values)
+    elif pa.types.is_boolean(kind):
+        buffers = [_flags(values)]
+    else:
+        buffers = [_buffer(array(_CODES[kind], values))]
+    return pa.Array.from_buffers(
+        kind, len(values), validity + buffers, null_count=missing, children=children
+    )
 
 
 def list_array(lengths: Iterable[int], items: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:
@@ -63,63 +83,45 @@ def struct_array(
     return pa.Array.from_buffers(kind, length, [None], null_count=0, children=list(children))
 
 
-def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array[Any]:
-    if None in values:
-        data = array(_CODES[kind], [0 if value is None else value for value in values])
-    else:
-        data = array(_CODES[kind], values)
-    return _array(kind, values, [_buffer(data)])
-
-
 _CODES: Mapping[pa.DataType, str] = {
     pa.int32(): "i",
     pa.int64(): "q",
     pa.float64(): "d",
+    pa.timestamp("us", tz="UTC"): "q",
 }
 """Type codes of the standard library's arrays; their sizes are those of C."""
+_BLANKS: Mapping[pa.DataType, Any] = {
+    pa.string(): "",
+    pa.bool_(): False,
+    pa.list_(pa.string()): (),
+    pa.list_(pa.int32()): (),
+}
+"""What stands where a null is, if it is not 0."""
 
 
-def _flags(values: Sequence[bool | None]) -> pa.Array[Any]:
-    wrong = next((value for value in values if not (value is None or value in (True, False))), None)
-    if wrong is not None:
-        raise TypeError(f"a flag is True or False, not {wrong!r}")
-    return _array(pa.bool_(), values, [_bits(values)])
+def _flags(values: Sequence[Any]) -> Any:
+    wrong = set(map(type, values)) - {bool}
+    if wrong:
+        raise TypeError(f"a flag is True or False, not {wrong.pop().__name__}")
+    return _bits(values)
 
 
-def _strings(values: Sequence[str | None]) -> pa.Array[Any]:
-    texts = ["" if value is None else value for value in values] if None in values else values
-    joined = "".join(texts)  # type: ignore[arg-type] # no text is None here
+def _strings(texts: Sequence[str]) -> list[Any]:
+    joined = "".join(texts)
     if joined.isascii():
-        offsets, data = _offsets(map(len, texts)), joined.encode()  # type: ignore[arg-type]
-    else:
-        parts = [text.encode() for text in texts]  # type: ignore[union-attr]
-        offsets, data = _offsets(map(len, parts)), b"".join(parts)
-    return _array(pa.string(), values, [_buffer(offsets), pa.py_buffer(data)])
+        return [_buffer(_offsets(map(len, texts))), pa.py_buffer(joined.encode())]
+    parts = [text.encode() for text in texts]
+    return [_buffer(_offsets(map(len, parts))), pa.py_buffer(b"".join(parts))]
 
 
-def _lists(values: Sequence[Sequence[Any] | None], kind: Any) -> pa.Array[Any]:
-    items = [item for value in values if value is not None for item in value]
-    offsets = _offsets(0 if value is None else len(value) for value in values)
-    return _array(kind, values, [_buffer(offsets)], [build(items, kind.value_type)])
-
-
-def _array(
-    kind: pa.DataType,
-    values: Sequence[Any],
-    buffers: list[Any],
-    children: list[pa.Array[Any]] | None = None,
-) -> pa.Array[Any]:
-    nulls = values.count(None)
-    validity = _bits([value is not None for value in values]) if nulls else None
-    return pa.Array.from_buffers(
-        kind, len(values), [validity, *buffers], null_count=nulls, children=children
-    )
-
-
-def _bits(values: Sequence[Any]) -> Any:
+def _bits(values: Sequence[bool]) -> Any:
     """One bit a value, the lowest first, as Arrow wants it."""
-    number = int("".join("1" if value else "0" for value in reversed(values)) or "0", 2)
+    digits = bytes(values)[::-1].translate(_DIGITS)
+    number = int(digits or b"0", 2)
     return pa.py_buffer(number.to_bytes((len(values) + 7) // 8, "little"))
+
+
+_DIGITS = bytes.maketrans(b"\x00\x01", b"01")
 
 
 def _offsets(lengths: Iterable[int]) -> array[int]:
@@ -127,4 +129,4 @@ def _offsets(lengths: Iterable[int]) -> array[int]:
 
 
 def _buffer(data: array[Any]) -> Any:
-    return pa.py_buffer(data.tobytes())
+    return pa.py_buffer(data)

@@ -12,16 +12,18 @@ from datetime import datetime
 from functools import partial
 from itertools import accumulate, chain
 from numbers import Integral, Real
-from operator import itemgetter
 from typing import Any, cast
 
 from looplet.errors import StoreError
 from looplet.trajectory.arrow import pa
-from looplet.trajectory.building import build, list_array, struct_array
+from looplet.trajectory.building import build, list_array, nothing, struct_array
 from looplet.trajectory.schema import FLAT, NESTED, TRAJECTORIES, Column, Kind, schema_of
-from looplet.trajectory.text import SUBSTITUTE, JsonText, escape_text, to_json_text
+from looplet.trajectory.text import SUBSTITUTE, JsonTexts, escape_text, to_json_text
 
 _LISTED = frozenset({Kind.TEXTS, Kind.INDICES})
+_TEXTUAL = frozenset({Kind.TEXT, Kind.JSON})
+_VALUE_BYTES = 8
+"""About what a value takes beside its text."""
 
 
 class Gathered:
@@ -42,13 +44,17 @@ class Gathered:
         """About how many bytes the rows take: their texts, and a little for everything else."""
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add a row. Raises ``ValueError`` on what JSON cannot hold, with the column's name."""
-        self.bytes += self._columns.add([row])
+        """Add a row, whose nested lists are given by columns; one that is left out is empty.
+
+        Raises ``ValueError`` on what JSON cannot hold, with the column's name.
+        """
+        self.bytes += self._columns.add(row)
         for name, columns in self._nested.items():
-            items = row[name]
-            self._lengths[name].append(len(items))
-            if items:
-                self.bytes += columns.add(items)
+            items = row.get(name)
+            length = columns.length
+            if items is not None:
+                self.bytes += columns.extend(items)
+            self._lengths[name].append(columns.length - length)
         self.rows += 1
 
     def table(self) -> pa.Table:
@@ -86,26 +92,44 @@ class _Columns:
     def __init__(self, columns: Sequence[Column]) -> None:
         self._values: list[tuple[Column, list[Any]]] = [(column, []) for column in columns]
         self._ways = [
-            (itemgetter(column.name), values, _taker(column)) for column, values in self._values
+            (column.name, values, _keeper(column), column.kind in _TEXTUAL)
+            for column, values in self._values
         ]
-        """How each column's value is got from a row, where it goes, and what is done to it."""
+        """Each column's name, where its values go, what is done to them, and whether to count."""
+
+    @property
+    def length(self) -> int:
+        """How many values each column has."""
+        return len(self._values[0][1])
 
     def value(self, name: str, place: int) -> Any:
         """One value."""
         return next(values[place] for column, values in self._values if column.name == name)
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Add rows; how many bytes they take, about."""
-        size = 8 * len(rows) * len(self._values)
-        for getter, values, take in self._ways:
-            if take is None:
-                values.extend(map(getter, rows))
-                continue
-            some = list(map(getter, rows))
-            if some.count(None) < len(some):
-                some, more = take(some)
-                size += more
+    def add(self, row: Mapping[str, Any]) -> int:
+        """Add a value to each column; how many bytes they take, about."""
+        size = _VALUE_BYTES * len(self._ways)
+        for name, values, keep, textual in self._ways:
+            value = row[name]
+            if value is not None:
+                if keep is not None:
+                    value = keep(value)
+                if textual and isinstance(value, str):
+                    size += len(value)
+            values.append(value)
+        return size
+
+    def extend(self, columns: Mapping[str, Sequence[Any]]) -> int:
+        """Add values to each column, as many to one as to another; their bytes, about."""
+        size = 0
+        for name, values, keep, textual in self._ways:
+            some = columns[name]
+            if keep is not None and type(some) is not JsonTexts:
+                some = [value if value is None else keep(value) for value in some]
+            if textual:
+                size += _bytes_of(some)
             values.extend(some)
+            size += _VALUE_BYTES * len(some)
         return size
 
     def arrays(
@@ -138,35 +162,25 @@ def _culprit(values: Sequence[Any], column: Column) -> int:
     return 0
 
 
-def _taker(column: Column) -> Callable[[list[Any]], tuple[list[Any], int]] | None:
-    """What is done to values of a column when they come: as they are to be kept, and their bytes.
-
-    ``None`` where nothing is to be done, since they are of one size and do not change.
-    """
+def _keeper(column: Column) -> Callable[[Any], Any] | None:
+    """What a value of a column is kept as, given when it comes; ``None``: as it is."""
     if column.kind is Kind.JSON:
-        return partial(_take_json, column.name)
-    if column.kind is Kind.TEXT:
-        return _take_texts
-    return _take_lists if column.kind in _LISTED else None
+        return partial(_json_text, name=column.name)
+    return _copy if column.kind in _LISTED else None
 
 
-def _take_json(name: str, values: list[Any]) -> tuple[list[Any], int]:
-    texts = [
-        value if value is None or type(value) is JsonText else _json_text(value, name)
-        for value in values
-    ]
-    return texts, sum([len(text) for text in texts if text is not None])
+def _copy(value: Any) -> Any:
+    return value.copy() if type(value) is list else value
 
 
-def _take_texts(values: list[Any]) -> tuple[list[Any], int]:
-    return values, sum([len(value) for value in values if isinstance(value, str)])
+def _bytes_of(texts: Iterable[Any]) -> int:
+    try:
+        return sum(map(len, filter(None, texts)))
+    except TypeError:  # no text: it is refused when the table is made
+        return 0
 
 
-def _take_lists(values: list[Any]) -> tuple[list[Any], int]:
-    return [value.copy() if type(value) is list else value for value in values], 0
-
-
-def _json_text(value: object, name: str) -> str:
+def _json_text(value: object, *, name: str) -> str:
     try:
         return to_json_text(value)
     except ValueError as error:
@@ -177,22 +191,23 @@ def _json_text(value: object, name: str) -> str:
 def _array(values: list[Any], column: Column) -> pa.Array[Any]:
     """One column; its values are looked at one by one only if any is of another type."""
     kind = column.kind
-    kinds = set(map(type, values)) - _NOTHING
+    types = set(map(type, values))
+    kinds = types - _NOTHING
+    if not kinds:
+        return nothing(len(values), column.field().type)
     if kind in _LISTED and kinds <= _LIST:
         kinds = set(map(type, chain.from_iterable(filter(None, values))))
     if not kinds <= _EXACT.get(kind, frozenset()):
         packer, name = _PACKERS[kind], column.name
         values = [None if value is None else packer(value, name) for value in values]
-    elif kind is Kind.TEXT and kinds:
-        values = _storable(values)
-    return build(values, column.field().type)
+    elif kind is Kind.TEXT and not _storable(values, types):
+        values = [None if value is None else escape_text(value) for value in values]
+    return build(values, column.field().type, nulls=type(None) in types)
 
 
-def _storable(values: list[Any]) -> list[Any]:
-    joined = "".join(values if None not in values else filter(None, values))
-    if joined.isascii() and SUBSTITUTE not in joined:
-        return values
-    return [None if value is None else escape_text(value) for value in values]
+def _storable(values: list[Any], types: set[type]) -> bool:
+    joined = "".join(values if types == _TEXTS else filter(None, values))
+    return joined.isascii() and SUBSTITUTE not in joined
 
 
 def _pack_text(value: Any, name: str) -> str:
@@ -235,9 +250,10 @@ def _listed(value: Any, name: str) -> list[Any]:
 
 _NOTHING: frozenset[type] = frozenset({type(None)})
 _LIST: frozenset[type] = frozenset({list})
+_TEXTS: frozenset[type] = frozenset({str})
 _EXACT: Mapping[Kind, frozenset[type]] = {
     Kind.TEXT: frozenset({str}),
-    Kind.JSON: frozenset({str, JsonText}),
+    Kind.JSON: frozenset({str}),
     Kind.INT32: frozenset({int}),
     Kind.INT64: frozenset({int}),
     Kind.FLOAT: frozenset({int, float}),

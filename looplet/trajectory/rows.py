@@ -1,14 +1,27 @@
-"""A trajectory as one row of plain values, and back. Knows no column type and no file."""
+"""A trajectory as one row of plain values, and back. Knows no column type and no file.
+
+In a row that is made, steps, messages and calls stand by columns, a list of values each, since so
+they are stored; in one that is read they are rows again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from operator import attrgetter
 from typing import Any, Protocol
 
 from looplet.core.codec import JSON
-from looplet.core.records import ErrorKind, ToolCall, ToolError, ToolResult, Usage, summarize_args
-from looplet.trajectory import talk
+from looplet.core.records import (
+    ErrorKind,
+    ToolCall,
+    ToolError,
+    ToolResult,
+    Usage,
+    pretty_line,
+    summarize_args,
+)
+from looplet.trajectory import placing, talk
 from looplet.trajectory.model import StepRecord, Trajectory
 from looplet.trajectory.text import is_plain
 
@@ -61,22 +74,55 @@ DERIVED = (
 """Columns that are computed for queries, and not read back."""
 
 
+_RUN_GETTERS = {name: attrgetter(name) for name in KEPT + DERIVED}
+_STEP_GETTERS = {
+    name: attrgetter(name)
+    for name in ("step_num", "timestamp", "duration_ms", "digest", "context_before")
+}
+_CALL_GETTERS = {name: attrgetter(name) for name in ("tool", "args", "reasoning", "call_id")}
+_RESULT_GETTERS = {name: attrgetter(name) for name in ("error", "result_key", "warnings")}
+
+
 def to_row(trajectory: Trajectory) -> Row:
     """One row; its columns are those of the schema. Raises ``ValueError`` on a naive time."""
+    messages, calls = placing.to_columns(trajectory.llm_calls)
+    return run_row(trajectory) | {"messages": messages, "calls": calls}
+
+
+def run_row(trajectory: Trajectory) -> Row:
+    """The same without messages and calls."""
     for name in ("started_at", "ended_at"):
         time = getattr(trajectory, name)
         if time is not None and time.tzinfo is None:  # before a duration is computed from it
             raise ValueError(f"{name} has no time zone: {time}; use datetime.now(timezone.utc)")
-    messages, calls = talk.to_rows(trajectory.llm_calls)
     return {
-        **{name: getattr(trajectory, name) for name in KEPT + DERIVED},
+        **{name: getter(trajectory) for name, getter in _RUN_GETTERS.items()},
         "artifacts": trajectory.artifacts or None,
         "metadata": trajectory.metadata or None,
         "n_steps": len(trajectory.steps),
-        "n_calls": len(calls),
-        "steps": [_step_row(index, step) for index, step in enumerate(trajectory.steps)],
-        "messages": messages,
-        "calls": calls,
+        "n_calls": len(trajectory.llm_calls),
+        "steps": step_columns(trajectory.steps),
+    }
+
+
+def step_columns(steps: Sequence[StepRecord]) -> placing.Columns:
+    """The columns of ``steps``, a value for each step."""
+    calls = [step.tool_call for step in steps]
+    results = [step.tool_result for step in steps]
+    return {
+        "index": range(len(steps)),
+        **{name: list(map(getter, steps)) for name, getter in _STEP_GETTERS.items()},
+        **{name: list(map(getter, calls)) for name, getter in _CALL_GETTERS.items()},
+        **{name: list(map(getter, results)) for name, getter in _RESULT_GETTERS.items()},
+        "result": [result.data for result in results],
+        "error_kind": [kind and kind.value for kind in (each.error_kind for each in results)],
+        "error_detail": [_detail_row(result.error_detail) for result in results],
+        "result_duration_ms": [result.duration_ms for result in results],
+        "call_indices": [step.llm_call_indices for step in steps],
+        "call_metadata": [call.metadata or None for call in calls],
+        "result_metadata": [result.metadata or None for result in results],
+        "metadata": [step.metadata or None for step in steps],
+        "extra": list(map(_extra, steps)),
     }
 
 
@@ -92,35 +138,6 @@ def from_row(row: Cells) -> Trajectory:
         steps=[step_of(step) for step in row["steps"]],
         llm_calls=talk.from_rows(row["messages"], row["calls"]),
     )
-
-
-def _step_row(index: int, step: StepRecord) -> Row:
-    call, result = step.tool_call, step.tool_result
-    kind = result.error_kind
-    return {
-        "index": index,
-        "step_num": step.step_num,
-        "tool": call.tool,
-        "args": call.args,
-        "result": result.data,
-        "error": result.error,
-        "error_kind": kind.value if kind else None,
-        "error_detail": _detail_row(result.error_detail),
-        "reasoning": call.reasoning,
-        "call_id": call.call_id,
-        "result_key": result.result_key,
-        "warnings": result.warnings,
-        "timestamp": step.timestamp,
-        "duration_ms": step.duration_ms,
-        "result_duration_ms": result.duration_ms,
-        "call_indices": step.llm_call_indices,
-        "digest": step.digest,
-        "context_before": step.context_before,
-        "call_metadata": call.metadata or None,
-        "result_metadata": result.metadata or None,
-        "metadata": step.metadata or None,
-        "extra": _extra(step),
-    }
 
 
 def step_of(row: Cells) -> StepRecord:
@@ -172,15 +189,20 @@ def _extra(step: StepRecord) -> dict[str, JSON] | None:
     that are not plain JSON are kept too.
     """
     call, result = step.tool_call, step.tool_result
+    extra: dict[str, JSON] = {}
+    if result.tool != call.tool:
+        extra["result_tool"] = result.tool
+    if result.call_id != call.call_id:
+        extra["result_call_id"] = result.call_id
     plain = is_plain(call.args) and is_plain(result.data)
-    derived: Sequence[tuple[str, JSON, JSON]] = (
-        ("result_tool", result.tool, call.tool),
-        ("result_call_id", result.call_id, call.call_id),
-        ("args_summary", result.args_summary, summarize_args(call.args) if plain else None),
-        ("pretty", step.pretty, step.to_step().pretty() if plain else None),
-        ("usage", None if step.usage is None else list(astuple(step.usage)), None),
-    )
-    return {name: kept for name, kept, usual in derived if kept != usual} or None
+    summary = summarize_args(call.args) if plain else None
+    if result.args_summary != summary:
+        extra["args_summary"] = result.args_summary
+    if summary is None or step.pretty != pretty_line(step.step_num, call.tool, summary, result):
+        extra["pretty"] = step.pretty
+    if step.usage is not None:
+        extra["usage"] = list(astuple(step.usage))
+    return extra or None
 
 
 def _detail_row(detail: ToolError | None) -> dict[str, JSON] | None:

@@ -1,6 +1,6 @@
-"""Model calls as rows: each message once, each conversation as what it adds to the one before.
+"""Model calls from rows: each message once, each conversation as what it adds to the one before.
 
-Knows calls and messages; knows no column type and no file.
+Knows calls and messages; knows no column type and no file. ``placing`` makes the columns.
 
 A long native conversation is sent anew with every call, so a list of all its messages in each call
 would grow with the square of the calls. A call is therefore kept relative to the call before it in
@@ -11,7 +11,6 @@ with, and ``input`` lists the messages after those, as places in the trajectory'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 from looplet.core.codec import JSON, canonical, digest
@@ -19,7 +18,6 @@ from looplet.core.messages import CallRequest, ChatMessage
 from looplet.core.parse import parse_reply
 from looplet.core.sofar import SoFar
 from looplet.trajectory.model import LLMCall
-from looplet.trajectory.text import JsonText, to_json_text
 
 Row = dict[str, Any]
 DIGEST_CHARS = 32
@@ -45,25 +43,14 @@ PLAIN = (
     "tools",
 )
 """Columns that are attributes of the call."""
-_plain_of = attrgetter(*PLAIN)
-
-
-def to_rows(calls: Sequence[LLMCall]) -> tuple[list[Row], list[Row]]:
-    """The rows of ``messages`` and of ``calls``."""
-    messages = _Messages()
-    lanes: dict[str, tuple[Sequence[ChatMessage], list[int]]] = {}
-    tools: dict[int, JsonText] = {}
-    rows = []
-    for call in calls:
-        before = lanes.get(call.lane, ((), []))
-        places, kept = messages.places(call.messages, *before)
-        lanes[call.lane] = (call.messages, places)
-        rows.append(_call_row(call, messages, tools, kept=kept, added=places[kept:]))
-    return messages.rows(), rows
+_TEXT_KEYS, _CALL_KEYS = frozenset({"type", "text"}), frozenset({"type", "id", "name", "input"})
 
 
 def from_rows(messages: Sequence[Row], rows: Iterable[Row]) -> list[LLMCall]:
-    """The calls that ``to_rows`` was given. Raises ``LookupError`` on a place that is not there."""
+    """The calls that ``placing.to_columns`` was given.
+
+    Raises ``LookupError`` on a place that is not there.
+    """
     known: dict[int, ChatMessage] = {}
     lanes: dict[str, list[ChatMessage]] = {}
     calls = []
@@ -84,15 +71,24 @@ def reply_message(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
     >>> reply_message([{"type": "text", "text": "hm"}]).content
     'hm'
     """
-    text, rest = "", list(blocks)
-    if rest and _is_text(rest[0]):
-        text = rest.pop(0)["text"]
-    if not all(_is_call(block) for block in rest):
+    parts = text_and_calls(blocks)
+    if parts is None:
         return None
+    text, asked = parts
     calls = tuple(
-        CallRequest(id=block["id"], name=block["name"], input=block["input"]) for block in rest
+        CallRequest(id=block["id"], name=block["name"], input=block["input"]) for block in asked
     )
     return ChatMessage(role="assistant", content=text, calls=calls)
+
+
+def text_and_calls(
+    blocks: Sequence[Mapping[str, JSON]],
+) -> tuple[str, Sequence[Mapping[str, JSON]]] | None:
+    """A reply's text and its blocks that call; ``None`` if there is anything else in it."""
+    text, rest = "", blocks
+    if blocks and _is_text(blocks[0]):
+        text, rest = blocks[0]["text"], blocks[1:]
+    return (text, rest) if all(map(_is_call, rest)) else None
 
 
 def blocks_of(message: ChatMessage) -> list[dict[str, JSON]]:
@@ -142,143 +138,37 @@ def _asks(block: Mapping[str, JSON]) -> bool:
 
 
 def _is_text(block: Mapping[str, JSON]) -> bool:
-    is_text = block.keys() == {"type", "text"} and block["type"] == "text"
+    is_text = block.keys() == _TEXT_KEYS and block["type"] == "text"
     return is_text and isinstance(block["text"], str) and block["text"] != ""
 
 
 def _is_call(block: Mapping[str, JSON]) -> bool:
-    is_call = block.keys() == {"type", "id", "name", "input"} and block["type"] == "tool_use"
+    is_call = block.keys() == _CALL_KEYS and block["type"] == "tool_use"
     return is_call and isinstance(block["input"], dict)
 
 
 def message_digest(row: Row) -> str:
     """The digest that a row of ``messages`` should have, from the rest of it."""
     content = row["content"]
-    if isinstance(content, list) and _said_in(content) is None:
-        return _digest_of_blocks(content)
+    if isinstance(content, list) and said_in(content) is None:
+        return digest_of_blocks(content)
     return _message(row).digest[:DIGEST_CHARS]
 
 
-def _digest_of_blocks(blocks: Sequence[Mapping[str, JSON]]) -> str:
+def digest_of_blocks(blocks: Sequence[Mapping[str, JSON]]) -> str:
     """The digest of a reply that no message carries."""
     return digest(canonical({"role": "assistant", "content": blocks}))[:DIGEST_CHARS]
-
-
-class _Messages:
-    """The messages of one trajectory, each once, in the order in which they first appear."""
-
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._said: list[ChatMessage | None] = []
-        """Beside each row a message that says it, with its digest computed if any has."""
-        self._by_text: dict[tuple[str, str, str | None, str | None], int] = {}
-        self._by_id: dict[int, int] = {}
-        """Objects already placed; the trajectory keeps them alive, so no id is given twice."""
-
-    def rows(self) -> list[Row]:
-        """The rows of all messages placed; content and calls are JSON text."""
-        for row, message in zip(self._rows, self._said, strict=True):
-            if message is not None:
-                row["digest"] = message.digest[:DIGEST_CHARS]
-        return self._rows
-
-    def places(
-        self, sent: Sequence[ChatMessage], before: Sequence[ChatMessage], known: list[int]
-    ) -> tuple[list[int], int]:
-        """Places of the messages sent, and how many of them the call before begins with."""
-        begins_alike = isinstance(sent, SoFar) and sent.shares(before)
-        kept = min(len(sent), len(before)) if begins_alike else 0
-        for new, old, place in () if begins_alike else zip(sent, before, known, strict=False):
-            if new is not old and self.add(new) != place:
-                break
-            kept += 1
-        return known[:kept] + [self.add(message) for message in sent[kept:]], kept
-
-    def add(self, message: ChatMessage) -> int:
-        """The place of a message."""
-        place = self._by_id.get(id(message))
-        if place is None:
-            place = self._by_id[id(message)] = self._place(message)
-        return place
-
-    def add_reply(self, response: str | list[dict[str, JSON]]) -> int:
-        """The place of a reply, which is the same as that of the message that repeats it."""
-        if isinstance(response, str):
-            return self._place(ChatMessage(role="assistant", content=response))
-        message = reply_message(response) or _said_in(response)
-        if message is not None:
-            return self._place(message)
-        place = self._row("assistant", response, None, None, None)
-        self._rows[place]["digest"] = _digest_of_blocks(response)
-        return place
-
-    def _place(self, message: ChatMessage) -> int:
-        calls = [call.to_dict() for call in message.calls] or None
-        content: JSON = message.content
-        if message.blocks:
-            blocks = [dict(block) for block in message.blocks]
-            usual = _said_in(blocks)
-            if usual is not None and usual.encoded == message.encoded:
-                return self._row(message.role, blocks, None, None, message)
-            content = {"text": content, "blocks": blocks}
-        return self._row(message.role, content, calls, message.call_id, message)
-
-    def _row(
-        self, role: str, content: JSON, calls: JSON, call_id: str | None, said: ChatMessage | None
-    ) -> int:
-        text, calls_text = JsonText(to_json_text(content)), calls and JsonText(to_json_text(calls))
-        place = self._by_text.setdefault((role, text, calls_text, call_id), len(self._rows))
-        if place == len(self._rows):
-            row = {"role": role, "content": text, "tool_calls": calls_text, "call_id": call_id}
-            self._rows.append({**row, "digest": None})
-            self._said.append(said)
-        elif said is not None and "digest" in vars(said):
-            self._said[place] = said
-        return place
-
-
-def _call_row(
-    call: LLMCall, messages: _Messages, known: dict[int, JsonText], *, kept: int, added: list[int]
-) -> Row:
-    response = call.response
-    row: Row = dict(zip(PLAIN, _plain_of(call), strict=True))
-    row |= {
-        "input_kept": kept,
-        "input": added,
-        "output": None if response is None else messages.add_reply(response),
-        "output_blocks": isinstance(response, list),
-        "prompt": None if call.prompt == _last_text(call.messages) else call.prompt,
-        "system_prompt": (
-            None if call.system_prompt == _system_text(call.messages) else call.system_prompt
-        ),
-        "latency_ms": call.duration_ms,
-        "params": call.params or None,
-        "metadata": call.metadata or None,
-        "tools": _tools_text(call, known),
-    }
-    return row
-
-
-def _tools_text(call: LLMCall, known: dict[int, JsonText]) -> JsonText | None:
-    """The schemas as JSON; calls that share them share the text."""
-    tools = call.tools
-    if tools is None:
-        return None
-    text = known.get(id(tools))
-    if text is None:
-        text = known[id(tools)] = JsonText(to_json_text(tools))
-    return text
 
 
 def _call(row: Row, sent: Sequence[ChatMessage], messages: Sequence[Row]) -> LLMCall:
     plain = {name: row[name] for name in PLAIN if name != "lane"}
     prompt, system_prompt = row["prompt"], row["system_prompt"]
-    last = _last_text(sent) or ""
+    last = last_text(sent) or ""
     return LLMCall(
         **plain,
         duration_ms=row["latency_ms"],
         prompt=last if prompt is None else prompt,
-        system_prompt=_system_text(sent) if system_prompt is None else system_prompt,
+        system_prompt=system_text(sent) if system_prompt is None else system_prompt,
         response=_response(row, messages),
         params=row["params"] or {},
         metadata=row["metadata"] or {},
@@ -296,15 +186,18 @@ def _response(row: Row, messages: Sequence[Row]) -> str | list[dict[str, JSON]] 
     return blocks_of(_message(said))
 
 
-def _said_in(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
+def said_in(blocks: Sequence[Mapping[str, JSON]]) -> ChatMessage | None:
+    """The message that carries a reply of more than texts and calls; ``None`` if none does."""
     return whole_reply(blocks) or thoughtful_reply(blocks)
 
 
-def _last_text(messages: Sequence[ChatMessage]) -> str | None:
+def last_text(messages: Sequence[ChatMessage]) -> str | None:
+    """The last message's content, which is mostly the prompt."""
     return messages[-1].content if messages else None
 
 
-def _system_text(messages: Sequence[ChatMessage]) -> str:
+def system_text(messages: Sequence[ChatMessage]) -> str:
+    """The system's message, which is mostly the system prompt."""
     return messages[0].content if messages and messages[0].role == "system" else ""
 
 
@@ -316,7 +209,7 @@ def _message_at(messages: Sequence[Row], place: int, known: dict[int, ChatMessag
 
 def _message(row: Row) -> ChatMessage:
     content, calls = row["content"], tuple(CallRequest(**each) for each in row["tool_calls"] or ())
-    if isinstance(content, list) and (whole := _said_in(content)) is not None:
+    if isinstance(content, list) and (whole := said_in(content)) is not None:
         return whole
     text, blocks = (
         (content["text"], content["blocks"]) if isinstance(content, dict) else (content, ())

@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
-from looplet.core.codec import JSON, TAG, fast_encoder, from_jsonable, to_jsonable
+from looplet.core.codec import JSON, LONGEST_INT, TAG, fast_encoder, from_jsonable, to_jsonable
 
 SUBSTITUTE = "\x1a"
 _SUBSTITUTE_IN_JSON = r"\u001a"
@@ -25,7 +26,8 @@ _UNSTORABLE = re.compile("[\x1a\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile("\x1a([0-9a-f]{4})")
 _TAGGED = f'"{TAG}"'
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_PLAIN = frozenset({str, float, bool, type(None)})
+_DEEP = 100
 
 
 def _refuse(value: object) -> JSON:
@@ -33,10 +35,12 @@ def _refuse(value: object) -> JSON:
 
 
 _encode = fast_encoder(default=_refuse, compact=True)
+_quote = json.encoder.encode_basestring  # in C where there is one
+_quote_ascii = json.encoder.encode_basestring_ascii
 
 
-class JsonText(str):
-    """A value that is encoded as JSON already, so that nobody encodes it again."""
+class JsonTexts(list[str | None]):
+    """Values that are encoded as JSON already, so that nobody encodes them again."""
 
     __slots__ = ()
 
@@ -64,9 +68,21 @@ def to_json_text(value: object) -> str:
     >>> to_json_text({"n": 2**70, "pair": (1, 2)})
     '{"n":1180591620717411303424,"pair":{"$looplet":"tuple","value":[1,2]}}'
     """
-    plain = value if type(value) is str else to_jsonable(value)
-    text = _encode(plain)
-    if _SUBSTITUTE_IN_JSON not in text and (text.isascii() or not _SURROGATE.search(text)):
+    if type(value) is str:
+        # Of ASCII both say the same, and the one that knows nothing else is faster.
+        return (
+            _quote_ascii(value)
+            if value.isascii() and SUBSTITUTE not in value
+            else _quote(escape_text(value))
+        )
+    plain = value if is_plain(value) else to_jsonable(value)
+    try:
+        text = _encode(plain)
+    except ValueError:  # NaN is as plain as other numbers, and has no form in JSON
+        text = _encode(plain := to_jsonable(value))
+    # A single character is found many times faster than a word, and mostly it is not there.
+    escapes = "\\" in text and _SUBSTITUTE_IN_JSON in text
+    if not escapes and (text.isascii() or not _SURROGATE.search(text)):
         return text
     return _encode(map_strings(plain, escape_text))
 
@@ -79,18 +95,26 @@ def from_json_text(text: str) -> JSON:
     return from_jsonable(value) if _TAGGED in text else value
 
 
-def is_plain(value: object) -> bool:
+def is_plain(value: Any, depth: int = 0) -> bool:
     """Whether a value is JSON as it stands, so that its ``str`` is the same after a round trip.
+
+    Of what is nested more than a hundred levels deep it says no, since the codec may give up on it.
 
     >>> is_plain({"a": [1, None]}), is_plain({"a": {1, 2}})
     (True, False)
     """
     kind = type(value)
     if kind is dict:
-        return all(type(key) is str and is_plain(item) for key, item in value.items())  # type: ignore[attr-defined]
-    if kind is list:
-        return all(map(is_plain, value))  # type: ignore[call-overload]
-    return kind in _PLAIN
+        for key in value:
+            if type(key) is not str or key == TAG:
+                return False
+        value = value.values()
+    elif kind is not list:
+        return kind in _PLAIN or (kind is int and value.bit_length() <= LONGEST_INT)
+    for item in value:  # not by a call for each, since most of what is nested is nested no further
+        if type(item) not in _PLAIN and (depth > _DEEP or not is_plain(item, depth + 1)):
+            return False
+    return True
 
 
 def map_strings(value: JSON, change: Callable[[str], str]) -> JSON:
