@@ -21,7 +21,6 @@ from looplet.trajectory.schema import FLAT, NESTED, TRAJECTORIES, Column, Kind, 
 from looplet.trajectory.text import SUBSTITUTE, JsonTexts, escape_text, to_json_text
 
 _LISTED = frozenset({Kind.TEXTS, Kind.INDICES})
-_TEXTUAL = frozenset({Kind.TEXT, Kind.JSON})
 _VALUE_BYTES = 8
 """About what a value takes beside its text."""
 
@@ -41,7 +40,7 @@ class Gathered:
         self._lengths: dict[str, list[int]] = {name: [] for name in nested}
         self.rows = 0
         self.bytes = 0
-        """About how many bytes the rows take: their texts, and a little for everything else."""
+        """About how many bytes the rows take: their long texts, and a little for all else."""
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a row, whose nested lists are given by columns; one that is left out is empty.
@@ -91,11 +90,8 @@ class _Columns:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._values: list[tuple[Column, list[Any]]] = [(column, []) for column in columns]
-        self._ways = [
-            (column.name, values, _keeper(column), column.kind in _TEXTUAL)
-            for column, values in self._values
-        ]
-        """Each column's name, where its values go, what is done to them, and whether to count."""
+        self._ways = [(column.name, values, _taker(column)) for column, values in self._values]
+        """Each column's name, where its values go, and what is done to them."""
 
     @property
     def length(self) -> int:
@@ -109,28 +105,24 @@ class _Columns:
     def add(self, row: Mapping[str, Any]) -> int:
         """Add a value to each column; how many bytes they take, about."""
         size = _VALUE_BYTES * len(self._ways)
-        for name, values, keep, textual in self._ways:
+        for name, values, take in self._ways:
             value = row[name]
-            if value is not None:
-                if keep is not None:
-                    value = keep(value)
-                if textual and isinstance(value, str):
-                    size += len(value)
+            if take is not None and value is not None:
+                (value,), more = take([value])
+                size += more
             values.append(value)
         return size
 
     def extend(self, columns: Mapping[str, Sequence[Any]]) -> int:
         """Add values to each column, as many to one as to another; their bytes, about."""
-        size = 0
-        for name, values, keep, textual in self._ways:
+        before, size = self.length, 0
+        for name, values, take in self._ways:
             some = columns[name]
-            if keep is not None and type(some) is not JsonTexts:
-                some = [value if value is None else keep(value) for value in some]
-            if textual:
-                size += _bytes_of(some)
+            if take is not None and some.count(None) < len(some):
+                some, more = take(some)
+                size += more
             values.extend(some)
-            size += _VALUE_BYTES * len(some)
-        return size
+        return size + _VALUE_BYTES * len(self._ways) * (self.length - before)
 
     def arrays(
         self, row_of: Callable[[int], int], name_of: Callable[[int], str]
@@ -162,30 +154,34 @@ def _culprit(values: Sequence[Any], column: Column) -> int:
     return 0
 
 
-def _keeper(column: Column) -> Callable[[Any], Any] | None:
-    """What a value of a column is kept as, given when it comes; ``None``: as it is."""
+def _taker(column: Column) -> Callable[[Sequence[Any]], tuple[Sequence[Any], int]] | None:
+    """What is done to values of a column when they come: as they are to be kept, and their bytes.
+
+    ``None`` where nothing is to be done, since they do not change and are short.
+    """
     if column.kind is Kind.JSON:
-        return partial(_json_text, name=column.name)
-    return _copy if column.kind in _LISTED else None
+        return partial(_take_json, column.name)
+    if column.kind in _LISTED:
+        return _take_lists
+    return _take_texts if column.kind is Kind.TEXT and column.various else None
 
 
-def _copy(value: Any) -> Any:
-    return value.copy() if type(value) is list else value
+def _take_json(name: str, values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+    if type(values) is not JsonTexts:
+        try:
+            values = [None if value is None else to_json_text(value) for value in values]
+        except ValueError as error:
+            error.add_note(f"in the column {name}")
+            raise
+    return values, sum(map(len, filter(None, values)))
 
 
-def _bytes_of(texts: Iterable[Any]) -> int:
-    try:
-        return sum(map(len, filter(None, texts)))
-    except TypeError:  # no text: it is refused when the table is made
-        return 0
+def _take_texts(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+    return values, sum([len(value) for value in values if isinstance(value, str)])
 
 
-def _json_text(value: object, *, name: str) -> str:
-    try:
-        return to_json_text(value)
-    except ValueError as error:
-        error.add_note(f"in the column {name}")
-        raise
+def _take_lists(values: Sequence[Any]) -> tuple[Sequence[Any], int]:
+    return [value.copy() if type(value) is list else value for value in values], 0
 
 
 def _array(values: list[Any], column: Column) -> pa.Array[Any]:

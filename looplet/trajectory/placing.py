@@ -136,16 +136,22 @@ class _Messages:
         parts = talk.text_and_calls(response)
         if parts is not None:
             text, asked = parts
-            calls = [_call_text(each["id"], each["name"], each["input"]) for each in asked]
-            return self._find("assistant", text, _joined(calls), None, response)
+            calls = None
+            if asked:
+                calls = _joined(
+                    [_call_text(each["id"], each["name"], each["input"]) for each in asked]
+                )
+            return self._find("assistant", text, calls, None, response)
         message = talk.said_in(response)
         if message is not None:
             return self._place(message)
         return self._find("assistant", response, None, None, response)
 
     def _place(self, message: ChatMessage) -> int:
-        calls = _joined([_call_text(each.id, each.name, each.input) for each in message.calls])
         content: JSON = message.content
+        calls = None
+        if message.calls:
+            calls = _joined([_call_text(each.id, each.name, each.input) for each in message.calls])
         if message.blocks:
             blocks = [dict(block) for block in message.blocks]
             usual = talk.said_in(blocks)
@@ -176,13 +182,13 @@ class _Messages:
 
 
 def _call_text(call_id: str, name: str, given: Mapping[str, JSON]) -> str:
+    """A call as ``to_json_text`` of its dict would give it, put together from its parts."""
     text = to_json_text(given if type(given) is dict else dict(given))
     return f'{{"id":{to_json_text(call_id)},"name":{to_json_text(name)},"input":{text}}}'
 
 
-def _joined(calls: Sequence[str]) -> str | None:
-    """Calls as one JSON text; ``None`` if there are none."""
-    return f"[{','.join(calls)}]" if calls else None
+def _joined(calls: Sequence[str]) -> str:
+    return f"[{','.join(calls)}]"
 
 
 def _digest(said: ChatMessage | Response) -> str:

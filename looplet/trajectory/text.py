@@ -36,7 +36,6 @@ def _refuse(value: object) -> JSON:
 
 _encode = fast_encoder(default=_refuse, compact=True)
 _quote = json.encoder.encode_basestring  # in C where there is one
-_quote_ascii = json.encoder.encode_basestring_ascii
 
 
 class JsonTexts(list[str | None]):
@@ -69,12 +68,7 @@ def to_json_text(value: object) -> str:
     '{"n":1180591620717411303424,"pair":{"$looplet":"tuple","value":[1,2]}}'
     """
     if type(value) is str:
-        # Of ASCII both say the same, and the one that knows nothing else is faster.
-        return (
-            _quote_ascii(value)
-            if value.isascii() and SUBSTITUTE not in value
-            else _quote(escape_text(value))
-        )
+        return _quote(escape_text(value))
     plain = value if is_plain(value) else to_jsonable(value)
     try:
         text = _encode(plain)
