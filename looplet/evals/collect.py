@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from looplet.errors import EvalError, LoopletError
 from looplet.evals.items import EvalItem, stand_in
+from looplet.evals.judge_cassettes import JudgeCassettes
 from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
 from looplet.evals.named_judge import load_judge
 from looplet.evals.runs import Run, StoredRuns, open_runs, with_labels
@@ -28,6 +31,8 @@ _STORED = pytest.StashKey["StoredRuns | None"]()
 TROUBLE = pytest.StashKey[str]()
 """Why the store cannot be scored, if it cannot."""
 UNSUPPORTED = ("parametrize",)
+JUDGES = "judges"
+"""The folder of recorded verdicts among the cassettes of agents."""
 AUTO, EVAL = "auto", "eval"
 """Values of ``--looplet-items``: as many runs as there are decide, and one item an eval."""
 MOST_ITEMS = 2_000
@@ -54,6 +59,7 @@ def make_items(
         "info": EvalInfo.of(function, key=f"{collector.nodeid}::{name}"),
         "marks": _marks(collector.config, function),
         "judge": judge_of(collector.config),
+        "judge_cassettes": judge_cassettes_of(collector.config),
     }
     agents = agents_of(collector.config)
     if agents is not None:
@@ -110,6 +116,18 @@ def judge_of(config: pytest.Config) -> Any:
         text = config.getoption("looplet_judge")
         config.stash[_JUDGE] = None if text is None else load_judge(text)
     return config.stash[_JUDGE]
+
+
+def judge_cassettes_of(config: pytest.Config) -> JudgeCassettes | None:
+    """Where verdicts are recorded: where the user says, else beside what agents are answered by."""
+    folder = config.getoption("looplet_judge_cassettes")
+    agents, mode = config.getoption("looplet_cassettes"), config.getoption("looplet_record")
+    if folder is None and agents is None:
+        return None
+    if mode is None:
+        mode = "none" if agents is not None or os.environ.get("CI") else "once"
+    path = Path(agents, JUDGES) if folder is None else Path(folder)
+    return JudgeCassettes(folder=path, mode=mode, backend=judge_of(config))
 
 
 def stored_of(config: pytest.Config) -> StoredRuns | None:

@@ -22,10 +22,11 @@ from looplet.evals.context import EvalContext
 from looplet.evals.identity import RunKey
 from looplet.evals.marks import wants_of
 from looplet.evals.results import EvalResult, Outcome
-from looplet.evals.running import Given, evaluate
+from looplet.evals.running import Evaluation, Given, evaluate
 from looplet.evals.scored import EvalInfo, Scored
 
 if TYPE_CHECKING:
+    from looplet.evals.judge_cassettes import JudgeCassettes
     from looplet.trajectory.model import Trajectory
 
 TASK_CHARS = 500
@@ -74,12 +75,14 @@ class EvalNode(pytest.Function, _IdAsText):
         info: EvalInfo,
         marks: Sequence[pytest.Mark],
         judge: Any = None,
+        judge_cassettes: JudgeCassettes | None = None,
         **node: Any,
     ) -> None:
         super().__init__(**node)
         self.eval_function = eval_function
         self.info = info
         self.judge = judge
+        self.judge_cassettes = judge_cassettes
         self.verdicts: Sequence[Scored] = ()
         self.outcome: Outcome | None = None
         """What came of it; ``None`` before it ran, and where pytest broke it off."""
@@ -90,6 +93,12 @@ class EvalNode(pytest.Function, _IdAsText):
         if marks:
             self.own_markers.extend(marks)
             self.keywords.update({mark.name: mark for mark in marks})
+
+    def evaluate(self, context: EvalContext, given: Given, label: str) -> Evaluation:
+        """What comes of the eval on the run of that label."""
+        if self.judge_cassettes is None:
+            return evaluate(self.eval_function, context, given=given)
+        return self.judge_cassettes.evaluate(self.eval_function, context, given=given, label=label)
 
     @abstractmethod
     def settle(self, outcome: Outcome, result: EvalResult) -> None:
@@ -137,7 +146,8 @@ class EvalItem(EvalNode):
         self.outcome = None
         given = Given(judge=self.judge, case=self.case, fixtures=self.funcargs)
         context = EvalContext.from_trajectory(deepcopy(self.trajectory))  # no other eval's
-        evaluation = evaluate(self.eval_function, context, given=given)
+        label = self.name.partition("[")[2].removesuffix("]")
+        evaluation = self.evaluate(context, given, label)
         self.settle(evaluation.outcome, evaluation.result)
         if evaluation.error is not None:
             raise evaluation.error

@@ -45,6 +45,14 @@ NO_STORE = (
     "--looplet-cassettes DIR to run the agent"
 )
 
+_PATHS = (
+    "looplet_store",
+    "looplet_cassettes",
+    "looplet_cases",
+    "looplet_out",
+    "looplet_judge_cassettes",
+)
+"""Options that name a place."""
 _LEFT_ALONE = pytest.StashKey[set[Path]]()
 _REFUSED = pytest.StashKey[str]()
 
@@ -113,6 +121,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the backend for evals with a parameter llm, or a function that makes it",
     )
     group.addoption(
+        "--looplet-judge-cassettes",
+        metavar="DIR",
+        help="record what the judge says, a cassette for each eval on each run, and replay it "
+        "without a judge (default: judges/ in --looplet-cassettes); the mode is --looplet-record",
+    )
+    group.addoption(
         "--looplet-allow-skipped",
         action="store_true",
         help="let the gate hold although evals were skipped, as they are without a judge",
@@ -179,7 +193,7 @@ def _check_options(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"--looplet-{option} is about runs of an agent: add --looplet-cassettes DIR"
             )
-    for name in ("looplet_store", "looplet_cassettes", "looplet_cases", "looplet_out"):
+    for name in _PATHS:
         given = config.getoption(name)
         if given is not None:
             setattr(config.option, name, str(config.invocation_params.dir / given))

@@ -101,14 +101,25 @@ def with_labels(
     ``keys`` are those of the trajectories, where they are known already.
     """
     runs: list[Run] = []
-    seen: set[str] = set()
+    labels = Labels()
     keys = None if keys is None else iter(keys)
     for trajectory in trajectories:
         key = RunKey.of(trajectory) if keys is None else next(keys)
-        label = _unique(label_of(trajectory), safe(key.trajectory_id), seen)
-        seen.add(label)
-        runs.append(Run(label=label, trajectory=trajectory, key=key))
+        runs.append(Run(label=labels.of(trajectory), trajectory=trajectory, key=key))
     return runs
+
+
+class Labels:
+    """Labels of runs that come one after the other, each of them once."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def of(self, trajectory: Trajectory) -> str:
+        """The label of the next run."""
+        label = _unique(label_of(trajectory), safe(trajectory.trajectory_id), self._seen)
+        self._seen.add(label)
+        return label
 
 
 def label_of(trajectory: Trajectory) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from types import FunctionType
 from typing import Any
@@ -16,8 +16,8 @@ from looplet.evals.context import EvalContext
 from looplet.evals.items import EvalFailed, EvalNode
 from looplet.evals.marks import mark_of
 from looplet.evals.results import SKIPPED, EvalResult, Outcome
-from looplet.evals.running import Evaluation, Given, evaluate
-from looplet.evals.runs import StoredRuns
+from looplet.evals.running import Evaluation, Given
+from looplet.evals.runs import Labels, StoredRuns
 from looplet.evals.scored import sendable
 from looplet.evals.summary import EvalSummary, summarize
 from looplet.evals.verdicts import Verdicts
@@ -60,7 +60,23 @@ class SweepItem(EvalNode):
         contexts = _Contexts(self.runs)
         if mark_of(function).vectorized:
             return Batch(contexts, self.runs.table).evaluate(function, given=given)
-        return (_evaluate(function, context, given) for context in contexts)
+        if self.judge_cassettes is None:
+            return (self._one(context, given) for context in contexts)
+        labels = Labels()
+        labelled = zip(map(labels.of, self.runs), contexts, strict=True)
+        return (self._one(context, given, label) for label, context in labelled)
+
+    def _one(self, context: EvalContext, given: Given, label: str = "") -> Evaluation:
+        """What came of one run, also where the eval speaks to pytest, which would end them all."""
+        try:
+            return self.evaluate(context, given, label)
+        except _RUN_BROKEN_OFF as end:
+            text = escape_controls(f"{type(end).__name__}: {end}")
+            label, outcome = "error", Outcome.ERROR
+            if isinstance(end, pytest.skip.Exception | pytest.xfail.Exception):
+                label, outcome = SKIPPED, Outcome.NOT_EVALUABLE
+            result = EvalResult(self.info.name, label=label, explanation=text)
+            return Evaluation(result=result, outcome=outcome)
 
     def _take(self, verdicts: Verdicts) -> EvalSummary:
         (summary,) = summarize(verdicts)
@@ -82,19 +98,6 @@ class _Contexts:
 
     def __iter__(self) -> Iterator[EvalContext]:
         return map(EvalContext.from_trajectory, self._runs)
-
-
-def _evaluate(function: Callable[..., Any], context: EvalContext, given: Given) -> Evaluation:
-    """What came of one run, also where the eval speaks to pytest, which would end the others."""
-    try:
-        return evaluate(function, context, given=given)
-    except _RUN_BROKEN_OFF as end:
-        text = escape_controls(f"{type(end).__name__}: {end}")
-        label, outcome = "error", Outcome.ERROR
-        if isinstance(end, pytest.skip.Exception | pytest.xfail.Exception):
-            label, outcome = SKIPPED, Outcome.NOT_EVALUABLE
-        result = EvalResult(function.__name__, label=label, explanation=text)
-        return Evaluation(result=result, outcome=outcome)
 
 
 def outcome_of(summary: EvalSummary) -> Outcome:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import vcr.cassette  # noqa: F401 - loaded here, so that runs inside this process find it loaded
+import yaml  # noqa: F401
 
 STORE = ("--looplet-store", "store", "-p", "no:cacheprovider")
 JUDGES = """
@@ -111,6 +113,66 @@ def test_a_judge_is_named_on_the_command_line_and_given(project, write):
     result.stdout.fnmatch_lines(
         ["  - eval_judged: no run was evaluable", "SKIPPED*it needs a judge*"]
     )
+
+
+JUDGED = """
+    def eval_judged(ctx, llm):
+        return llm.generate(f"Is {ctx.final_output} right?", scope="judge:right")
+
+    def eval_sure(ctx, llm):
+        return True if ctx.final_output["euro"] > 0 else llm.generate("Sure?")
+"""
+RECORDED = "--looplet-judge-cassettes=judged"
+
+
+@pytest.mark.parametrize("items", ["trajectory", "eval"])
+def test_what_a_judge_said_is_recorded_and_needs_no_judge_again(project, write, items, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    write(JUDGED)
+    write(JUDGES.replace('["yes"]', '["yes", "no"]'), "judges.py")
+    how = (f"--looplet-items={items}", RECORDED)
+    live = score(project, *how, "--looplet-judge=evals/judges.py:make")
+    names = sorted(path.name for path in (project.path / "judged").iterdir())
+    labels = ("pears-0", "pears-1", "plums-0")
+    assert names == [f"eval_judged[{label}].yaml" for label in labels]  # the other asked nobody
+    assert "judge:right" in (project.path / "judged" / names[0]).read_text()
+    monkeypatch.setenv("CI", "1")
+    for more in ((), ("-n", "2"), ("-k", "judged")):
+        again = score(project, *how, *more)
+        assert again.ret == live.ret == pytest.ExitCode.TESTS_FAILED
+        again.stdout.fnmatch_lines(["eval_judged *3 * 2 *0.67*"])
+        assert ("eval_sure " in again.stdout.str()) == ("-k" not in more)
+
+
+@pytest.mark.parametrize("items", ["trajectory", "eval"])
+def test_a_question_that_was_not_recorded_is_an_error_of_its_run_alone(
+    project, write, items, monkeypatch
+):
+    monkeypatch.setenv("CI", "1")
+    write(JUDGED)
+    write(JUDGES, "judges.py")
+    how = (f"--looplet-items={items}", RECORDED, "-k", "judged")
+    score(project, *how, "--looplet-judge=evals/judges.py:make", "--looplet-record=once")
+    (project.path / "judged" / "eval_judged[pears-0].yaml").unlink()
+    write(JUDGED.replace('right?"', 'right?" + " Sure?" * ("plums" in str(ctx.task))'))
+    result = score(project, *how, "--looplet-gate=threshold")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*there is no recorded verdict in *eval_judged?pears-0?.yaml: record it with *",
+            "eval_judged *1 *1 *1.00*",
+            "  - eval_judged: 2 errors",
+        ]
+    )
+    result.stdout.fnmatch_lines(["*To ask the judge anew: --looplet-judge, with *"])
+
+
+def test_verdicts_without_a_folder_or_a_judge_are_skipped_as_ever(project, write, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    write(JUDGED)
+    result = score(project, "-k", "judged", RECORDED)
+    result.assert_outcomes(skipped=3, deselected=3)
+    assert not (project.path / "judged").exists()
 
 
 @pytest.mark.parametrize(("name", "message"), [("brokn", "did you mean broken?"), ("", "names no")])

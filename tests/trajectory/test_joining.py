@@ -345,7 +345,8 @@ def test_killed_at_any_moment_every_acknowledged_commit_is_there_once(tmp_path):
             else:
                 workers.begin(f"{name.partition('.')[0]}.{generation}")
             workers.check()
-            if time.monotonic() > ends:
+            is_written = sum(workers.acknowledged.values()) > 0  # on a busy machine that takes long
+            if time.monotonic() > ends + (0 if is_written else 60):
                 break
     workers.check()
     assert sum(workers.acknowledged.values()) > 0
