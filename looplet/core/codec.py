@@ -40,7 +40,7 @@ def to_jsonable(value: object) -> JSON:
 
 
 def from_jsonable(value: JSON) -> Any:
-    """The value that ``to_jsonable`` was given. Raises ``ValueError`` on an unknown tag."""
+    """The value that ``to_jsonable`` was given. Raises ``ValueError`` on what no tag can hold."""
     if isinstance(value, list):
         return [from_jsonable(item) for item in value]
     if not isinstance(value, dict):
@@ -228,12 +228,18 @@ def _encoders() -> tuple[tuple[Any, Any], ...]:
 
 def _decode_tagged(value: dict[str, JSON]) -> Any:
     kind, body = value[TAG], value.get("value")
-    if kind == "dict":
-        return {from_jsonable(key): from_jsonable(item) for key, item in body}  # type: ignore[union-attr]
-    decode = _decoders().get(kind)
+    decode = _decoders().get(kind) if isinstance(kind, str) else None
     if decode is None:
         raise ValueError(f"unknown tag {kind!r} in stored data")
-    return decode(body)
+    try:
+        return decode(body)
+    except (TypeError, OverflowError) as error:
+        told = f"what is tagged {kind!r} in stored data cannot be read: {body!r:.80}"
+        raise ValueError(told) from error
+
+
+def _pairs(body: JSON) -> dict[Any, Any]:
+    return {from_jsonable(key): from_jsonable(item) for key, item in body}
 
 
 def _items(body: JSON) -> list[Any]:
@@ -246,6 +252,7 @@ def _decoders() -> dict[str, Any]:
     from pathlib import Path
 
     return {
+        "dict": _pairs,
         "tuple": lambda body: tuple(_items(body)),
         "set": lambda body: set(_items(body)),
         "frozenset": lambda body: frozenset(_items(body)),

@@ -188,6 +188,8 @@ def _case(data: JSON, where: str) -> EvalCase:
         return EvalCase.from_dict(data)
     except ValueError as error:
         raise CasesDamaged(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise CasesDamaged(f"{where}: a case is nested too deep to be read") from error
 
 
 def _is_folder(path: str | os.PathLike[str]) -> bool:

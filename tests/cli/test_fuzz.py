@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from looplet.__main__ import main
@@ -254,13 +254,13 @@ VALUE = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(FIELDS), inner | st.sampled_from(TAGS), max_size=3)
+        | st.fixed_dictionaries({"$looplet": st.sampled_from(TAGS)}, optional={"value": inner})
     ),
     max_leaves=8,
 )
 MARKS, NOTES = st.lists(st.text(max_size=3)) | VALUE, st.text() | VALUE
 MORE = {"task": VALUE, "expected": VALUE, "marks": MARKS, "notes": NOTES}
 CASES = st.fixed_dictionaries({"id": st.text(max_size=3)}, optional=MORE)
-DEEP = ("[" * 100_000, '{"id": "a", "task": ' + '{"a": ' * 5000)
 
 
 @st.composite
@@ -271,13 +271,15 @@ def case_files(draw):
         name, text = "cases.json", records[0] if len(records) == 1 else f"[{', '.join(records)}]"
     else:
         name, text = "cases.jsonl", draw(st.sampled_from(["\n", "\r\n", "\n\n#\n"])).join(records)
-    text = draw(st.sampled_from([text, text, text, *DEEP])).replace(f'"{HUGE}"', "1" * 5000)
-    return name, damaged(draw, text.encode())
+    return name, damaged(draw, text.replace(f'"{HUGE}"', "1" * 5000).encode())
 
 
 def test_whatever_is_in_a_file_of_cases_the_commands_for_cases_tell_it(desk):
     @settings(FUZZ, max_examples=60)
     @given(case_files())
+    @example(("cases.json", b"[" * 100_000))
+    @example(("cases.jsonl", b'{"id": "a", "task": ' + b'{"a": ' * 5000))
+    @example(("cases.json", b'{"id": "a", "task": {"$looplet": "tuple", "value": 7}}'))
     def read_it(file):
         name, data = file
         (desk / name).write_bytes(data)
@@ -288,3 +290,13 @@ def test_whatever_is_in_a_file_of_cases_the_commands_for_cases_tell_it(desk):
                 json.loads(said.out, parse_constant=pytest.fail)
 
     read_it()
+
+
+@pytest.mark.parametrize(("depth", "status"), [(200, 0), (700, 1), (100_000, 1)])
+def test_a_case_that_is_nested_too_deep_is_told(desk, depth, status):
+    # By itself, since Hypothesis lets the stack of what it runs be deeper.
+    (desk / "cases.json").write_text(f'{{"id": "a", "task": {"[" * depth}{"]" * depth}}}')
+    for words in (("ls",), ("show",)):
+        said = said_by("eval", "cases", *words, "cases.json")
+        assert said.status == status
+        see_that_it_is_told(said, ("eval", "cases", words[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -72,6 +73,29 @@ def test_a_dict_that_looks_like_a_tag_comes_back_as_a_dict():
 def test_an_unknown_tag_is_refused_by_name():
     with pytest.raises(ValueError, match="moon"):
         from_jsonable({TAG: "moon", "value": 1})
+
+
+TAGS = ("dict", "tuple", "set", "frozenset", "bytes", "datetime", "date", "path", "float", "int")
+ODD = st.none() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(TAGS)
+
+
+@given(
+    st.recursive(
+        ODD,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.fixed_dictionaries({TAG: st.sampled_from(TAGS) | inner}, optional={"value": inner})
+        ),
+    )
+)
+def test_whatever_is_tagged_it_is_read_or_refused_as_a_value_error(stored):
+    with suppress(ValueError):  # and nothing else is raised
+        from_jsonable(stored)
+
+
+def test_what_stands_behind_a_tag_is_named_if_it_cannot_be():
+    with pytest.raises(ValueError, match="tagged 'bytes' in stored data cannot be read: 7"):
+        from_jsonable({"task": {TAG: "bytes", "value": 7}})
 
 
 def test_enums_become_their_values():
