@@ -15,14 +15,22 @@ LEAST = 0.001
 
 def contrast_lines(contrast: Contrast, *, width: int = 80) -> list[str]:
     """The table, and below it what its numbers do not say."""
-    lines = [f"beside the baseline {contrast.baseline} (margin {contrast.margin:g})"]
-    if contrast.evals:
-        header = (
-            *("eval", "tasks", "baseline", "candidate", "difference"),
-            *(f"{100 * (1 - contrast.alpha):g}% interval", "p", "verdict"),
-        )
-        lines += aligned(header, [_cells(each) for each in contrast.evals], width=width)
-    return [escape_controls(line) for line in (*lines, *_notes(contrast))]
+    header, *rows = contrast_rows(contrast)
+    lines = [heading(contrast), *(aligned(header, rows, width=width) if rows else ())]
+    notes = (f"  {note}" for note in contrast_notes(contrast))
+    return [escape_controls(line) for line in (*lines, *notes)]
+
+
+def heading(contrast: Contrast) -> str:
+    """What the table is of."""
+    return f"beside the baseline {contrast.baseline} (margin {contrast.margin:g})"
+
+
+def contrast_rows(contrast: Contrast) -> list[tuple[str, ...]]:
+    """The table's header, and a row an eval that both sides have."""
+    interval = f"{100 * (1 - contrast.alpha):g}% interval"
+    names = ("eval", "tasks", "baseline", "candidate", "difference", interval, "p", "verdict")
+    return [names, *map(_cells, contrast.evals)]
 
 
 def _cells(each: Beside) -> tuple[str, ...]:
@@ -46,9 +54,10 @@ def _chance(p_value: float) -> str:
     return "<0.001" if p_value < LEAST else f"{p_value:.3f}"
 
 
-def _notes(contrast: Contrast) -> Iterator[str]:
+def contrast_notes(contrast: Contrast) -> Iterator[str]:
+    """What the numbers do not say, one line each."""
     for each in contrast.evals:
-        yield from (f"  {each.eval.name}: {text}" for text in _notes_of(each))
+        yield from (f"{each.eval.name}: {text}" for text in _notes_of(each))
     if contrast.same_runs:
         yield f"the runs are those of {contrast.baseline}: what can differ is the scoring alone"
     if contrast.left_out:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from looplet.core.records import escape_controls
 from looplet.evals.caveats import caveat_lines
+from looplet.evals.contrast import Contrast
+from looplet.evals.contrast_table import contrast_notes, contrast_rows, heading
 from looplet.evals.gate import Verdict
 from looplet.evals.summary import COLUMNS, EvalSummary, cells, trial_lines
 
@@ -30,9 +32,11 @@ def report(
     summaries: Sequence[EvalSummary],
     verdict: Verdict | None,
     gate_cell: Callable[[EvalSummary], str],
+    contrast: Contrast | None = None,
 ) -> str:
-    """The table of evals, the gate's word and its causes, and the first failing runs."""
+    """The tables of evals, the gate's word and its causes, and the first failing runs."""
     blocks = ["### Evals", *_tables(summaries, gate_cell), *_notes(_known(summaries))]
+    blocks += [] if contrast is None else _contrast(contrast)
     if verdict is not None:
         blocks.append("**Gate: held**" if verdict.held else "**Gate: NOT held**")
         blocks += _notes(verdict.causes)
@@ -68,10 +72,19 @@ def escape(text: str) -> str:
 def _tables(summaries: Sequence[EvalSummary], gate_cell: Callable[[EvalSummary], str]) -> list[str]:
     if not summaries:
         return []
-    rows = [COLUMNS, *(cells(each, gate_cell(each)) for each in summaries)]
+    return [_table([COLUMNS, *(cells(each, gate_cell(each)) for each in summaries)])]
+
+
+def _contrast(contrast: Contrast) -> list[str]:
+    rows, notes = contrast_rows(contrast), [*contrast_notes(contrast)]
+    tables = [_table(rows)] if contrast.evals else []
+    return [f"**{escape(heading(contrast))}**", *tables, *_notes(notes)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(map(escape, row))} |" for row in rows]
-    lines.insert(1, f"|---|{'---:|' * (len(COLUMNS) - 2)}---|")
-    return ["\n".join(lines)]
+    lines.insert(1, f"|---|{'---:|' * (len(rows[0]) - 2)}---|")
+    return "\n".join(lines)
 
 
 def _notes(lines: Sequence[str]) -> list[str]:

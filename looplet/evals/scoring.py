@@ -281,7 +281,7 @@ class Scoring:
         path = os.environ.get(markdown.VARIABLE)
         if path and (self.summaries or self.verdict is not None):
             trouble = markdown.append(
-                path, markdown.report(self.summaries, self.verdict, self._cell)
+                path, markdown.report(self.summaries, self.verdict, self._cell, self.contrast)
             )
             self.notes += [] if trouble is None else [trouble]
 

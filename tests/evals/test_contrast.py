@@ -121,7 +121,7 @@ def test_an_eval_is_found_by_its_key_else_by_a_name_that_only_one_has():
     found = contrast(said([1.0], info=third), both)
     assert found.evals == ()
     assert found.only_here == (third,)
-    assert "scores of the candidate alone: eval_a" in contrast_lines(found)
+    assert "  scores of the candidate alone: eval_a" in contrast_lines(found)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_table_is_aligned_and_names_that_do_not_fit_stand_alone():
         "eval_b     60      1.00       1.00       +0.00  -0.06 to +0.06   1.000  " + NO_WORSE,
         "eval_n      0         -          -           -               -       -  not compared",
         f"  eval_n: not compared: {UNBOUNDED}",
-        "1 task of the baseline alone: not compared",
+        "  1 task of the baseline alone: not compared",
     ]
     assert contrast_lines(found, width=70)[2] == "eval_a"
     other_level = contrast_with(baseline(theirs), ours, margin=0.2, alpha=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -135,8 +136,8 @@ def test_evals_of_one_side_are_named_and_required_ones_are_missed(desk, write):
     assert result.ret == OK
     result.stdout.fnmatch_lines(
         [
-            "scores of the baseline alone: eval_right_price",
-            "scores of the candidate alone: eval_new",
+            "  scores of the baseline alone: eval_right_price",
+            "  scores of the candidate alone: eval_new",
         ]
     )
     write(
@@ -171,7 +172,7 @@ def test_a_session_is_the_baseline_of_the_runs_that_came_after(desk):
     assert again.ret == FAILED
     again.stdout.fnmatch_lines(
         [
-            f"the runs are those of {session}: what can differ is the scoring alone",
+            f"  the runs are those of {session}: what can differ is the scoring alone",
             f"  - every run was scored in the session {session} too: a run beside itself *",
         ]
     )
@@ -179,7 +180,7 @@ def test_a_session_is_the_baseline_of_the_runs_that_came_after(desk):
     TrajectoryStore(desk.path / "main").append(new)
     result = desk.runpytest_inprocess(*args, *beside)
     assert result.ret == OK
-    result.stdout.fnmatch_lines(["20 runs are the baseline's, and are not the candidate's too"])
+    result.stdout.fnmatch_lines(["  20 runs are the baseline's, and are not the candidate's too"])
 
 
 def test_a_run_that_was_cut_short_does_not_hold(desk, write):
@@ -205,3 +206,16 @@ def test_a_usage_error_is_one_with_workers_too(desk):
     result = desk.runpytest_subprocess(*STORE, "--looplet-baseline", "nowhere", "-n", "2")
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["*: there is no directory *nowhere, and no session *"])
+
+
+def test_the_page_of_a_job_has_the_comparison_too(desk, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(desk.path / "page.md"))
+    desk.runpytest_inprocess(*STORE, "--looplet-no-scores", *BESIDE, "-k", "right")
+    page = (desk.path / "page.md").read_text().splitlines()
+    start = page.index("**beside the baseline main (margin 0.2)**")
+    header, line, row = page[start + 2 : start + 5]
+    assert header.startswith("| eval | tasks | baseline | candidate | difference | 95% interval |")
+    assert line.count("|") == header.count("|") == row.count("|")
+    assert row.startswith("| eval_right_price | 20 | 0.00 | 1.00 | +1.00 |")
+    assert row.endswith(" better |")
+    assert html.unescape(page[start + 6]) == "- scores of the baseline alone: eval_ended_by_itself"
