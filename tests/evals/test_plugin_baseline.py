@@ -190,15 +190,15 @@ def test_a_run_that_was_cut_short_does_not_hold(desk, write):
     result.stdout.fnmatch_lines(["  - the run ended before every eval had run"])
 
 
-def test_workers_come_to_the_same_table_and_verdict(desk):
+def test_workers_and_items_over_all_runs_come_to_the_same_table_and_verdict(desk):
     args = (*BASELINE, "--looplet-margin=0.1", "--looplet-gate=better")
     told = []
-    for workers in ((), ("-n", "2")):
-        result = desk.runpytest_subprocess(*STORE, "--looplet-no-scores", *args, *workers)
+    for how in ((), ("-n", "2"), ("--looplet-items=eval",)):
+        result = desk.runpytest_subprocess(*STORE, "--looplet-no-scores", *args, *how)
         lines = result.outlines
         start = lines.index("beside the baseline main (margin 0.1)")
         told.append((result.ret, lines[start:-1]))
-    assert told[0] == told[1]
+    assert told[0] == told[1] == told[2]
     assert told[0][0] == FAILED
 
 
