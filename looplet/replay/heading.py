@@ -38,6 +38,6 @@ def _head(path: Path) -> str:
     with path.open("rb") as file:
         for line in file:
             if line.startswith(_END):
-                return b"".join(lines).decode().replace("\r\n", "\n")  # as git may have put them
+                return b"".join(lines).decode()
             lines.append(line)
     raise ValueError(f"no line says {_END.decode()!r}")

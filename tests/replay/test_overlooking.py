@@ -100,32 +100,44 @@ def test_a_recording_has_nothing_to_overlook(tmp_path):
 
 # The law: equal keys where, and only where, all but the results is equal
 
-ROUNDS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), max_size=4)
+ROUNDS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.sampled_from("12"), st.sampled_from("xy")), max_size=4
+)
+SEEDS = st.integers(1, 2)
 
 
-def talk(rounds):
-    """Per round what the model said, and what the tool gave."""
+def question(rounds, seed):
+    """After rounds of what the model said, which call the tool answered, and what it gave."""
     messages = [ChatMessage(role="user", content="hi")]
-    for number, (said, gave) in enumerate(rounds):
-        call = CallRequest(id=f"c{number}", name="look", input={"at": said})
+    for said, answered, gave in rounds:
+        call = CallRequest(id="1", name="look", input={"at": said})
         messages.append(ChatMessage(role="assistant", content=said, calls=(call,)))
-        messages.append(ChatMessage(role="tool", content=gave, call_id=call.id))
-    return messages
+        messages.append(ChatMessage(role="tool", content=gave, call_id=answered))
+    return ModelRequest(
+        method="generate", prompt="hi", messages=tuple(messages), extra={"seed": seed}
+    )
 
 
-@given(first=ROUNDS, second=ROUNDS, seeds=st.tuples(st.integers(1, 2), st.integers(1, 2)))
-def test_keys_are_equal_where_all_but_results_is(first, second, seeds):
-    keys = []
-    for rounds, seed in zip((first, second), seeds, strict=True):
-        lane, loose = LaneKeys(), LooseKeys()
+def key_of(request, keys):
+    return keys.of(LaneKeys().of_request(request, model="m"))
+
+
+@given(rounds=ROUNDS, other=ROUNDS, gave=st.text("xy", min_size=4, max_size=4), seed=SEEDS)
+def test_keys_are_equal_where_and_only_where_all_but_results_is(rounds, other, gave, seed):
+    key = key_of(question(rounds, seed), LooseKeys())
+    changed = [(*each[:2], new) for each, new in zip(rounds, gave, strict=False)]
+    assert key_of(question(changed, seed), LooseKeys()) == key
+    assert key_of(question(rounds, 3 - seed), LooseKeys()) != key
+    same = [each[:2] for each in other] == [each[:2] for each in rounds]
+    assert (key_of(question(other, seed), LooseKeys()) == key) == same
+
+
+@given(talks=st.lists(st.tuples(ROUNDS, SEEDS), min_size=1, max_size=3))
+def test_a_key_does_not_depend_on_what_was_asked_before(talks):
+    keys = LooseKeys()
+    for rounds, seed in talks:
+        lane = LaneKeys()
         for length in range(len(rounds) + 1):  # as a loop asks: each time with more at the end
-            request = ModelRequest(
-                method="generate", prompt="hi", messages=tuple(talk(rounds[:length])),
-                extra={"seed": seed},
-            )  # fmt: skip
-            key = loose.of(lane.of_request(request, model="m"))
-        alone = LooseKeys().of(LaneKeys().of_request(request, model="m"))
-        assert key == alone
-        keys.append(key)
-    same = [said for said, _ in first] == [said for said, _ in second] and seeds[0] == seeds[1]
-    assert (keys[0] == keys[1]) == same
+            request = question(rounds[:length], seed)
+            asked = lane.of_request(request, model="m")
+            assert keys.of(asked) == key_of(request, LooseKeys())
