@@ -14,6 +14,7 @@ import pytest
 
 import looplet.evals
 from looplet.errors import CassetteMissing, LoopletError
+from looplet.evals.identity import RunKey
 from looplet.evals.items import EvalItem
 from looplet.evals.planned import PlannedRun
 from looplet.evals.results import EvalResult, Outcome
@@ -86,14 +87,17 @@ class AgentItem(EvalItem):
         *,
         planned: PlannedRun,
         keep: Callable[[AgentItem], Kept],
-        trajectory_id: str,
         **node: Any,
     ) -> None:
-        unmade = Trajectory(trajectory_id=trajectory_id, run_id="")
-        super().__init__(trajectory=unmade, **node)
+        unmade = Trajectory(trajectory_id=planned.label, run_id="", task_id=planned.case.id)
+        super().__init__(trajectory=unmade, key=RunKey.of(unmade), **node)
         self.planned = planned
         self.case = planned.case
         self._keep = keep
+
+    def judges(self, trajectory: Trajectory) -> None:
+        """Say which run it is: by its id before it is made, and whole thereafter."""
+        self.trajectory, self.key = trajectory, RunKey.of(trajectory)
 
     def runtest(self) -> None:
         """Have the run made, then evaluate it as a stored one."""
@@ -101,7 +105,7 @@ class AgentItem(EvalItem):
         kept = self._keep(self)
         self.user_properties += [(HOW, kept.how), (LABEL, self.planned.label)]
         try:
-            self.trajectory = kept.given(self.nodeid).trajectory
+            self.judges(kept.given(self.nodeid).trajectory)
         except RunNotMade as error:
             name = self.info.name
             result = EvalResult(name, label="error", explanation=error.brief, details=[str(error)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -53,6 +54,7 @@ class Agents:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.folder = Path(config.getoption("looplet_cassettes"))
+        self.dataset = self.folder.resolve().name
         self.mode: RecordMode = config.getoption("looplet_record") or "none"
         self.is_worker = hasattr(config, "workerinput")
         told: Mapping[str, Any] = getattr(config, "workerinput", {})
@@ -103,12 +105,13 @@ class Agents:
                 name=f"{name}[{planned.label}]",
                 planned=planned,
                 keep=self.keep,
-                trajectory_id=planned.label,
                 **{**given, "marks": [*node["marks"], *self._marks(planned.case)]},
             )
             given["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
             maker = self._maker(item)
-            item.trajectory.trajectory_id = self._id_of(planned.label, maker)
+            identity = self._id_of(planned.label, maker)
+            known = {"trajectory_id": identity, "dataset": self.dataset, "trial": planned.trial}
+            item.judges(replace(item.trajectory, **known))
             items.append(item)
         return items
 
@@ -187,7 +190,7 @@ class Agents:
                 settings=self._settings(given[CONFIG]),
                 about={
                     "trajectory_id": item.trajectory.trajectory_id,
-                    "dataset": self.folder.resolve().name,
+                    "dataset": self.dataset,
                     "cassette": self._shown(planned.cassette),
                 },
             )
