@@ -34,5 +34,12 @@ def _unscored(
         xfail = f"xfail: {getattr(report, 'wasxfail', '')}"
         reason = told[2] if isinstance(told, tuple) else xfail
         return Outcome.NOT_EVALUABLE, EvalResult(name, label=SKIPPED, explanation=reason)
-    said = report.longreprtext if call.excinfo is None else call.excinfo.exconly(tryshort=True)
+    said = report.longreprtext if call.excinfo is None else _said(call.excinfo)
     return Outcome.ERROR, EvalResult(name, label="error", explanation=escape_controls(said))
+
+
+def _said(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    error = excinfo.value
+    if isinstance(error, pytest.FixtureLookupError):  # whose text is its request, item and all
+        return error.msg or f"fixture {error.argname!r} not found"
+    return excinfo.exconly(tryshort=True)
