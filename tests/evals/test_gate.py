@@ -14,6 +14,7 @@ from looplet.evals import gate
 from looplet.evals.results import SKIPPED, EvalResult, Outcome
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.summary import summarize, table
+from looplet.evals.verdicts import Verdicts, to_text
 
 PLAIN = EvalInfo(key="eval_x.py::eval_x", name="eval_x")
 
@@ -154,8 +155,8 @@ def test_a_verdict_travels_unchanged():
     result = EvalResult("eval_x", 0.5, "pass", {"n": 1.0}, ["a"], "odd \ud800 text", 2.0)
     info = EvalInfo(key="k", name="eval_x", tags=("a",), threshold=0.5, required=True)
     one = Scored(eval=info, trajectory_id="t\udc00", outcome=P, result=result)
-    assert one.to_text().isascii()
-    assert Scored.from_text(one.to_text()) == one
+    assert to_text([one]).isascii()
+    assert [*Verdicts.from_text(to_text([one]))] == [one]
     assert all(str(value).encode() for _, value in one.properties())
 
 
