@@ -59,7 +59,7 @@ def test_what_cannot_be_compared_is_a_usage_error_before_anything_is_scored(desk
 def test_a_baseline_needs_a_store_to_be_scored(desk):
     result = desk.runpytest_inprocess("--looplet-baseline", "main")
     assert result.ret == USAGE
-    result.stderr.fnmatch_lines(["*--looplet-baseline is compared with: add --looplet-store DIR"])
+    result.stderr.fnmatch_lines(["*--looplet-baseline is compared with: add --looplet-store DIR*"])
 
 
 def test_the_table_stands_below_the_summary_and_decides_nothing_by_itself(desk, monkeypatch):
