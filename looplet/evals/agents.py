@@ -109,9 +109,13 @@ class Agents:
             )
             given["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
             maker = self._maker(item)
-            identity = self._id_of(planned.label, maker)
-            known = {"trajectory_id": identity, "dataset": self.dataset, "trial": planned.trial}
-            item.judges(replace(item.trajectory, **known))
+            unmade = replace(
+                item.trajectory,
+                trajectory_id=self._id_of(planned.label, maker),
+                dataset=self.dataset,
+                trial=planned.trial,
+            )
+            item.judges(unmade)
             items.append(item)
         return items
 
