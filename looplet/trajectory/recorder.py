@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet import __version__
+from looplet.backends.ledger import Prices
 from looplet.core.codec import JSON, from_jsonable
 from looplet.core.records import Step, ToolCall
 from looplet.core.runtime import Runtime
@@ -29,6 +30,7 @@ from looplet.trajectory.model import (
     first_link,
     next_link,
 )
+from looplet.trajectory.pricing import cost_of
 from looplet.trajectory.recording import CallLog, in_step
 from looplet.trajectory.redacting import Redact
 from looplet.trajectory.run_spans import RunSpans
@@ -52,7 +54,9 @@ class TrajectoryRecorder:
     in all of the trajectory. ``output_dir`` is a trace directory that is written as the run goes
     on: each call before it returns, each step before it is yielded. ``capture_context=False``
     leaves out the briefings. ``tracer`` gets a span for the run and one for each step; without one
-    the recorder has its own. ``harness_snapshot`` is what ``serialize_harness`` gives.
+    the recorder has its own. ``harness_snapshot`` is what ``serialize_harness`` gives. With
+    ``prices``, a table or USD for 1000 tokens sent and received, the trajectory has ``cost_usd``
+    when the run is over, if the price of every call is known.
 
     Identifiers come from ``runtime.new_id`` unless given. A call that a tool makes in a thread of
     its own, and not through ``ctx.llm``, is linked to the next step.
@@ -83,6 +87,7 @@ class TrajectoryRecorder:
         cassette_hash: str | None = None,
         replay_of: str | None = None,
         git_sha: str | None = None,
+        prices: Prices | None = None,
         runtime: Runtime | None = None,
     ) -> None:
         self._runtime = runtime or Runtime()
@@ -96,6 +101,7 @@ class TrajectoryRecorder:
         self._given_run_id = run_id
         self._redaction = redaction = self._log.redaction
         self._captures, self._output_dir, self._tracer = capture_context, output_dir, tracer
+        self._prices = prices
         notes: dict[str, JSON] = redaction.value(dict(metadata or {}))
         if harness_snapshot is not None:
             notes[HARNESS] = redaction.fields(from_jsonable(dict(harness_snapshot)))
@@ -261,6 +267,8 @@ class TrajectoryRecorder:
         trajectory.stop_reason = redaction.stop_reason(getattr(state, "_stop_reason", None))
         trajectory.final_output = final_output(trajectory, done_tool=self._done_tool)
         trajectory.error = redaction.maybe(_error_of(trajectory))
+        if self._prices is not None:
+            trajectory.cost_usd = cost_of(trajectory.llm_calls, self._prices)
         self._refresh()
 
     def _complete(self, trace: TraceDir) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from looplet.testing import (
 )
 from looplet.trajectory import TrajectoryRecorder, TrajectoryStore
 from looplet.trajectory.model import chain, first_difference
+from looplet.trajectory.trace_reading import read_trace
 
 
 @dataclass
@@ -159,6 +161,39 @@ def test_a_recorded_run_comes_back_from_a_store(drive, tmp_path):
     assert len(run.llm_calls[4].messages) > len(run.llm_calls[0].messages)
     assert len({each.key for each in run.llm_calls}) == 5
     assert store.to_arrow("messages").num_rows < sum(len(c.messages) for c in run.llm_calls)
+
+
+class ByModel:
+    """A table that knows the price of one model."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def cost(self, call):
+        known = call.model == self._model
+        return Decimal(call.usage.total_tokens) / 100 if known else None
+
+
+@pytest.mark.parametrize(
+    ("prices", "cost"),
+    [((1, 10), 0.054), (ByModel("scripted"), 0.18), (ByModel("other"), None), (None, None)],
+)
+def test_the_cost_of_a_run_is_recorded_where_prices_are_given(drive, tmp_path, prices, cost):
+    recorder = TrajectoryRecorder(prices=prices, output_dir=tmp_path / "trace")
+    talk = [[use("price", "c1", fruit="apple")], [use("done", "c2", summary="ok")]]
+    llm = drive.native(talk, usage={"input_tokens": 7, "output_tokens": 2})
+    run = drive(llm, recorder, task="Price it.", config=LoopConfig(use_native_tools=True))
+    assert run.cost_usd == (cost if cost is None else pytest.approx(cost))
+    assert read_trace(tmp_path / "trace").cost_usd == run.cost_usd
+    assert TrajectoryRecorder(prices=prices).trajectory.cost_usd is None
+
+
+def test_a_run_whose_model_was_not_recorded_has_no_cost():
+    recorder = TrajectoryRecorder(prices=(1, 1))
+    list(composable_loop(llm=MockLLMBackend([DONE]), tools=tools_from([price], include_done=True),
+                         task="Price it.", hooks=[recorder]))  # fmt: skip
+    assert recorder.trajectory.completed
+    assert recorder.trajectory.cost_usd is None
 
 
 def test_tokens_are_estimated_and_marked_where_the_backend_tells_none(drive):

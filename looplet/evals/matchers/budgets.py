@@ -5,16 +5,17 @@ Every figure is one that was recorded. One that was not is not evaluable, and ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from looplet.backends.ledger import PricedCall, Prices, PriceTable
+from looplet.backends.ledger import Prices
 from looplet.core.records import Usage
 from looplet.errors import EvalError, NotEvaluable
 from looplet.evals.context import EvalContext
 from looplet.evals.matchers.match import Match, Miss, match_of
-from looplet.trajectory.model import LLMCall, Trajectory
+from looplet.trajectory.model import Trajectory
+from looplet.trajectory.pricing import costs_of
 
 _TOKENS: Final = ("input_tokens", "output_tokens")
 _Side = Literal["input_tokens", "output_tokens"]
@@ -153,42 +154,10 @@ def _cost(trajectory: Trajectory | None, prices: Prices | None) -> _Figure:
         return _Figure(known=0, lacking="the cost was not recorded, and no prices are given")
     if not trajectory.llm_calls:
         return _Figure(known=0, lacking="no model call was recorded, so that nothing has a price")
-    costs = list(_costs(trajectory.llm_calls, _pricer(prices)))
+    costs = list(costs_of(trajectory.llm_calls, prices))
     dark = [what for cost, what in costs if cost is None]
     return _Figure(
         known=sum(cost for cost, _ in costs if cost is not None),
         lacking=f"nobody knows the price of {', '.join(dict.fromkeys(dark))}" if dark else "",
         estimated=trajectory.tokens_estimated,
     )
-
-
-_Pricer = Callable[[PricedCall], float | None]
-
-
-def _costs(calls: Sequence[LLMCall], price: _Pricer) -> Iterator[tuple[float | None, str]]:
-    """The cost of each call that was answered, and what it is the cost of."""
-    for call in calls:
-        if call.error is not None:
-            continue
-        sent, received = call.input_tokens, call.output_tokens
-        if sent is None or received is None:
-            yield None, f"call {call.index}, which does not tell its tokens"
-            continue
-        usage = Usage(sent, received, sent + received, estimated=call.tokens_estimated)
-        cached = call.cached_tokens or 0
-        priced = PricedCall(model=call.model, base_url=None, usage=usage, cached_tokens=cached)
-        yield price(priced), f"the model {call.model}" if call.model else "a call without a model"
-
-
-def _pricer(prices: Prices) -> _Pricer:
-    if not isinstance(prices, tuple):
-        return lambda call: _as_float(prices, call)
-    sent, received = prices
-    return lambda call: (
-        (call.usage.input_tokens * sent + call.usage.output_tokens * received) / 1000
-    )
-
-
-def _as_float(table: PriceTable, call: PricedCall) -> float | None:
-    cost = table.cost(call)
-    return None if cost is None else float(cost)
