@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from looplet.cli.models import model_of_environment
 from looplet.cli.parsing import Commands
 from looplet.cli.saying import complain, say, say_json
-from looplet.core.records import escape_controls
+from looplet.core.records import escape_controls, is_rejection
 from looplet.errors import LoopletError, SkillError
 
 if TYPE_CHECKING:
@@ -241,7 +241,8 @@ def _show(steps: Iterable[Step], show: Callable[[Step], str | None]) -> Step | N
 
 
 def _line(step: Step) -> str:
-    error = step.tool_result.error
+    result = step.tool_result
+    error = f"rejected: {result.data.get('reason')}" if is_rejection(result) else result.error
     return f"#{step.number} {step.tool_call.tool} {'ok' if error is None else f'ERROR {error}'}"
 
 

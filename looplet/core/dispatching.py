@@ -16,7 +16,7 @@ from looplet.core.effects import Effect, RunTools, Save
 from looplet.core.failures import INTERRUPTS
 from looplet.core.judging import after_tool, before_tool, check_done, name_bare_argument, spec_of
 from looplet.core.parse import RAW_ARGUMENT, THEORY
-from looplet.core.records import ErrorKind, Step, ToolCall, ToolError, ToolResult
+from looplet.core.records import REJECTED, ErrorKind, Step, ToolCall, ToolError, ToolResult
 from looplet.core.registry import refused
 from looplet.core.run import Run, backend_for
 from looplet.core.show import told_text
@@ -81,7 +81,7 @@ def run_done(run: Run, call: ToolCall, left: Sequence[ToolCall], entities: list[
     else:
         result = ToolResult(
             call.tool,
-            "rejected",
+            REJECTED,
             {"rejected": True, "reason": rejection},
             call_id=call.call_id,
             warnings=[] if result is None else result.warnings,

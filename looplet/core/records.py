@@ -14,6 +14,8 @@ from looplet.core.codec import JSON, plain_text, to_jsonable
 ARGUMENT_CHARS = 50
 """How much of an argument's value a line shows."""
 PREVIEW_ITEMS, PREVIEW_CHARS = 20, 2000
+REJECTED = "rejected"
+"""What stands in place of its arguments' summary in the result of a rejected done-call."""
 
 
 def new_id() -> str:
@@ -212,11 +214,26 @@ def pretty_line(number: int, tool: str, args_summary: str, result: ToolResult) -
     >>> pretty_line(1, "price", "fruit=pear", ToolResult("price", "fruit=pear", 0.55))
     '#1 ✓ price(fruit=pear) → 0.55'
     """
-    mark = "✓" if result.error is None else "✗"
-    line = f"#{number} {mark} {tool}({args_summary}) → {tail_text(result)}"
+    line = f"#{number} {mark_of(result)} {tool}({args_summary}) → {tail_text(result)}"
     if result.duration_ms > 0:
         line += f" [{result.duration_ms:.0f}ms]"
     return escape_controls(line)
+
+
+def mark_of(result: ToolResult) -> str:
+    """✗ for an error and for a done-call that was rejected, ✓ for anything else."""
+    return "✗" if result.error is not None or is_rejection(result) else "✓"
+
+
+def is_rejection(result: ToolResult) -> bool:
+    """Whether a result is the loop's own of a rejected done-call, and no tool's that looks like it.
+
+    >>> is_rejection(ToolResult("done", REJECTED, {"rejected": True, "reason": "no source"}))
+    True
+    """
+    data = result.data
+    refused = isinstance(data, dict) and data.get("rejected") is True
+    return refused and result.args_summary == REJECTED
 
 
 def summarize_args(args: dict[str, Any]) -> str:

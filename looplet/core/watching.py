@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from looplet.core.events import EventPayload, LifecycleEvent
-from looplet.core.records import Step, ToolCall, ToolResult, is_dunder
+from looplet.core.records import Step, ToolCall, ToolResult, is_dunder, is_rejection
 
 # The loop calls the slots by position, so every parameter stands here, used or not.
 # ruff: noqa: ARG002
@@ -148,6 +148,4 @@ def classify(step: Step, *, is_done: bool = False) -> str:
         return "done"
     if result.error is not None:
         return "error"
-    data = result.data
-    refused = isinstance(data, dict) and data.get("rejected") is True
-    return "rejected" if refused and result.args_summary == "rejected" else "ok"
+    return "rejected" if is_rejection(result) else "ok"

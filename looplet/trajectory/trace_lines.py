@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from looplet.core.codec import JSON
-from looplet.core.records import escape_controls, summarize_args, tail_text
+from looplet.core.records import escape_controls, mark_of, summarize_args, tail_text
 from looplet.trajectory.model import DONE_TOOL, StepRecord, Trajectory, termination_reason
 
 ARGUMENTS_WIDTH, TAIL_WIDTH = 30, 20
@@ -58,7 +58,7 @@ def trace_lines(
 
 def _step_line(record: StepRecord) -> str:
     call, result = record.tool_call, record.tool_result
-    mark = "✓" if result.error is None else "✗"
+    mark = mark_of(result)
     given = escape_controls(summarize_args(call.args))[:ARGUMENTS_WIDTH]
     tail = escape_controls(tail_text(result))
     line = (

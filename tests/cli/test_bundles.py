@@ -88,6 +88,18 @@ def test_a_bundle_runs_by_its_script_without_a_model(looplet, make_bundle):
     assert said.err == "error: the run ended after step 1 and was not done\n"
 
 
+def test_a_rejected_done_is_told_with_its_reason(looplet, make_bundle):
+    bare = '{"tool": "done", "args": {}}'
+    said = looplet(
+        "run", str(make_bundle()), "x", "--no-trace",
+        "--scripted-response", bare, "--scripted-response", DONE,
+    )  # fmt: skip
+    rejected, accepted = (line for line in said.out.splitlines() if line.startswith("#"))
+    assert rejected.startswith("#1 done ERROR rejected: ")
+    assert "summary" in rejected
+    assert accepted == "#2 done ok"
+
+
 OWN = (
     "\ndef run(*, task, workspace, max_steps, scripted, scripted_responses, require_tests,"
     " trace_dir, provenance):\n"

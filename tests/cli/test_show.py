@@ -103,6 +103,13 @@ def test_the_mark_tells_how_it_ended_and_the_reason_is_exact(tmp_path, capsys, r
     assert model == f"LLM: 1 call, 1 in / 0 out chars, {int(bool(error))} error" + "s" * (not error)
 
 
+def test_a_rejected_done_is_marked(tmp_path, capsys):
+    rejected = step(1, "done", {"summary": "?"}, {"rejected": True, "reason": "no price"})
+    rejected.tool_result.args_summary = "rejected"
+    lines = shown(capsys, written(tmp_path, run(steps=[rejected, *run().steps[1:]])))
+    assert [line[:10] for line in lines if line.startswith("#")] == ["#1  ✗ done", "#2  ✓ done"]
+
+
 def test_a_run_without_an_end_is_shown(tmp_path, capsys):
     trajectory = run(stop_reason=None, ended_at=None)
     trace = TraceDir(tmp_path, run_id="r")

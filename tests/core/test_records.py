@@ -47,6 +47,14 @@ def test_an_error_shows_its_first_80_characters():
     assert step(error="e" * 90).pretty() == "#1 ✗ price() → ERROR: " + "e" * 80
 
 
+def test_a_rejected_done_is_marked_and_a_tool_that_says_rejected_is_not():
+    data = {"rejected": True, "reason": "no source"}
+    call = ToolCall("finish", {"answer": 1})
+    line = Step(4, call, ToolResult("finish", "rejected", data)).pretty()
+    assert line == "#4 ✗ finish(answer=1) → 2 keys"
+    assert step(data).pretty() == "#1 ✓ price() → 2 keys"
+
+
 def test_the_duration_stands_there_only_if_there_is_one():
     assert step(1, duration_ms=12.6).pretty().endswith("[13ms]")
     assert step(1).pretty().endswith("→ 1")
