@@ -18,7 +18,8 @@ from looplet.skills.skill import FILE, Skill, SkillCard, read_skill
 
 ENTRYPOINT = "looplet.py"
 """The file that builds the agent, where the front matter names none."""
-NAME_CHARS = 64
+NAME_CHARS, NAME_BYTES = 64, 180
+"""Of a name that becomes a folder's: file systems hold 255 bytes, and an id stands behind it."""
 _UNSAFE = re.compile(r"[^\w-]+")
 
 
@@ -118,11 +119,12 @@ def entrypoint_of(skill: Skill, root: Path) -> Path:
     name = entrypoint_name(skill)
     try:
         file = (root / name).resolve()
+        there = file.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise SkillError(f"the entrypoint {name!r} is no file's name: {error}") from error
     if not file.is_relative_to(root):
         raise SkillError(f"the entrypoint {name!r} lies outside of the bundle's folder {root}")
-    if not file.is_file():
+    if not there:
         raise EntrypointMissing(f"the bundle in {root} has no entrypoint {name!r}")
     return file
 
@@ -141,4 +143,5 @@ def safe_name(name: str) -> str:
     >>> safe_name("../Grocer & Sons")
     'Grocer_Sons'
     """
-    return _UNSAFE.sub("_", name).strip("_-")[:NAME_CHARS].rstrip("_-") or "bundle"
+    short = _UNSAFE.sub("_", name).strip("_-")[:NAME_CHARS].encode()[:NAME_BYTES]
+    return short.decode(errors="ignore").rstrip("_-") or "bundle"

@@ -14,6 +14,8 @@ from looplet.errors import MissingExtra, SkillError
 FENCE = "---"
 DEPTH = 50
 """How deep lists and mappings may be nested: reading them is recursive."""
+LONGEST = 100_000
+"""Characters of a front matter, at most: YAML takes seconds for each million."""
 _ENTRY = re.compile(r"([A-Za-z_][\w.-]*):[ \t]+(\S.*)")
 """A top-level key with its value on the same line."""
 _MARKED = tuple("\"'[{|>&*!#")
@@ -23,7 +25,8 @@ _MARKED = tuple("\"'[{|>&*!#")
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     r"""The front matter as a mapping, and the text below it; no front matter is an empty mapping.
 
-    Raises ``SkillError`` if it does not end, or cannot be read; ``MissingExtra`` without PyYAML.
+    Raises ``SkillError`` if it does not end, is longer than ``LONGEST`` or cannot be read;
+    ``MissingExtra`` without PyYAML.
 
     >>> split_front_matter("---\nname: pdf\ntags: [a, b]\nnote:\n---\nRead it.\n")
     ({'name': 'pdf', 'tags': ['a', 'b'], 'note': ''}, 'Read it.\n')
@@ -37,7 +40,12 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
         raise SkillError(
             f"the front matter begins with a line of {FENCE} and has no such line at its end"
         ) from None
-    return _mapping(lines[1:end]), "\n".join(lines[end + 1 :])
+    front = lines[1:end]
+    if sum(map(len, front)) > LONGEST:
+        raise SkillError(
+            f"the front matter has more than {LONGEST:,} characters; move text below it"
+        )
+    return _mapping(front), "\n".join(lines[end + 1 :])
 
 
 def _mapping(lines: list[str]) -> dict[str, Any]:
@@ -71,7 +79,10 @@ def _quoted(line: str) -> str:
 
 
 def _load(text: str) -> Any:
-    """YAML with plain scalars as text. Aliases are refused: a few lines of them fill the memory."""
+    """YAML with plain scalars as text. Aliases are refused: a few lines of them fill the memory.
+
+    So is a key that stands twice in a mapping, of which YAML would take the last.
+    """
     try:
         import yaml
     except ImportError as error:
@@ -87,13 +98,33 @@ def _load(text: str) -> Any:
                 raise SkillError(
                     f"the front matter has an alias, *{event.anchor}; write the value out"
                 )
-        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes nothing but text
+        loader = yaml.BaseLoader(text)  # makes nothing but text
+        node = loader.get_single_node()
+        _refuse_twins(node)
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise SkillError(f"the front matter cannot be read: {_told(error)}") from error
     except (TypeError, ValueError) as error:  # a key that cannot be one, a character it refuses
         if isinstance(error, SkillError):
             raise
         raise SkillError(f"the front matter cannot be read: {error}") from error
+
+
+def _refuse_twins(node: Any) -> None:
+    """Refuse a mapping with a key that stands twice; nodes are YAML's, of any kind."""
+    parts = node.value if node is not None and not isinstance(node.value, str) else []
+    seen: set[str] = set()
+    for part in parts:
+        pair = part if isinstance(part, tuple) else (part,)
+        for each in pair:
+            _refuse_twins(each)
+        key = pair[0]
+        if len(pair) == 1 or not isinstance(key.value, str):
+            continue
+        if key.value in seen:
+            line = key.start_mark.line + 2
+            raise SkillError(f"the front matter has {key.value!r} twice, again in line {line}")
+        seen.add(key.value)
 
 
 def _told(error: Any) -> str:

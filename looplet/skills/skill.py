@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -116,6 +117,8 @@ class Skill:
 
 def read_skill(path: Path) -> Skill:
     """The skill in a file. Raises ``SkillError`` that names it; ``OSError`` if it is not there."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe is never read to its end
+        raise SkillError(f"{path} is no plain file")
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:

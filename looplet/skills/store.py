@@ -110,16 +110,21 @@ def score_of(skill: Skill, words: dict[str, None]) -> int:
 def skill_files(*roots: Path) -> Iterator[Path]:
     """Every ``SKILL.md`` under some folders, each file once, in the order of their paths.
 
-    Folders that begin with a dot are passed, and so are links to folders. Raises ``SkillError``
-    if a root is not there.
+    Folders that begin with a dot are passed, and so are links to folders; one that cannot be looked
+    into is logged. Raises ``SkillError`` if a root is not there.
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for root in roots:
         if not root.is_dir():
             raise SkillError(f"there is no folder {root} to look for skills in")
-        for folder, names, files in os.walk(root):
+        for folder, names, files in os.walk(root, onerror=_tell):
             names[:] = sorted(name for name in names if not name.startswith("."))
             path = Path(folder, FILE)
-            if FILE in files and path.resolve() not in seen:
-                seen.add(path.resolve())
+            real = os.path.realpath(path)  # of a link that leads to itself, too
+            if FILE in files and real not in seen:
+                seen.add(real)
                 yield path
+
+
+def _tell(error: OSError) -> None:
+    log().warning("a folder cannot be looked into: %s", error)

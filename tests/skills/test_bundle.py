@@ -119,11 +119,14 @@ def test_a_bundle_whose_import_fails_leaves_nothing_behind_and_can_be_mended(mak
     assert load_skill_bundle(root).card.name == "grocer"
 
 
-@pytest.mark.parametrize("where", ["../out.py", "/etc/passwd", "a\x00b", "link.py"])
+@pytest.mark.parametrize(
+    "where", ["../out.py", "/etc/passwd", "a\x00b", "link.py", "loop.py", "x" * 300]
+)
 def test_no_entrypoint_lies_outside_of_its_folder(make_bundle, where):
     root = make_bundle()
     (root.parent / "out.py").write_text("raise RuntimeError('was run')")
     (root / "link.py").symlink_to(root.parent / "out.py")
+    (root / "loop.py").symlink_to("loop.py")
     (root / "SKILL.md").write_text(
         f"---\nname: a\ndescription: b\nentrypoint: {json.dumps(where)}\n---\n"
     )
@@ -209,7 +212,8 @@ def test_a_run_leaves_a_whole_trace_however_it_ends(make_bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../x", "/etc", "a/b\\c", "...", "CON\x00", "x" * 400, "äöü", ""]
+    "name",
+    ["../../x", "/etc", "a/b\\c", "...", "CON\x00", "x" * 400, "𠀀" * 99, "äöü", "\udcff", ""],
 )
 def test_no_name_leads_out_of_a_directory(name):
     safe = safe_name(name)

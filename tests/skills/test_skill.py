@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import string
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from looplet.skills import (
     Skill,
     SkillActivationHook,
     SkillManager,
+    discover_skill_bundles,
     install_skills,
     make_skill_tools,
 )
@@ -100,6 +103,9 @@ def test_the_folder_gives_the_name_that_is_missing(tmp_path):
         ("---\n- a\n---\n", "no list of `key: value`"),
         ("---\nname: a\ndescription: b\nx: [a\n---\n", "cannot be read: line"),
         ("---\nname: a\ndescription: &b c\nx: *b\n---\n", "alias"),
+        ("---\nname: a\ndescription: b\nname: c\n---\n", "'name' twice, again in line 4"),
+        ("---\nname: a\ndescription: b\nx: [{y: 1, y: 2}]\n---\n", "'y' twice"),
+        ("---\nname: a\ndescription: b\nx: |\n" + "  y\n" * 40_000 + "---\n", "move text below"),
         ("---\nname: a\ndescription: b\n[a, b]: c\n---\n", "cannot be read|no text"),
         ("---\nname: a\ndescription: b\nx: " + "[" * 5000 + "\n---\n", "more than 50 levels deep"),
     ],
@@ -178,6 +184,38 @@ def test_one_bad_skill_does_not_hide_the_others(tmp_path, caplog):
     assert store.errors == {}
 
 
+def test_files_that_are_none_hide_no_other(tmp_path):
+    write(tmp_path / "good", "good", body="word " * 2_000_000)
+    for name in ("loop", "pipe", "gone", "device", "folder"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "loop" / "SKILL.md").symlink_to("SKILL.md")
+    os.mkfifo(tmp_path / "pipe" / "SKILL.md")
+    (tmp_path / "gone" / "SKILL.md").symlink_to("nothing")
+    (tmp_path / "device" / "SKILL.md").symlink_to("/dev/zero")
+    (tmp_path / "folder" / "SKILL.md").mkdir()
+    store = FileSkillStore(tmp_path)
+
+    assert [card.name for card in store.list()] == ["good"]
+    assert [Path(path).parent.name for path in store.errors] == ["device", "gone", "loop", "pipe"]
+    cards = discover_skill_bundles(tmp_path, include_invalid=True)
+    assert [(card.name, card.ok) for card in cards] == [
+        (name, False) for name in ("device", "gone", "good", "loop", "pipe")
+    ]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path, caplog):
+    write(tmp_path / "closed", "a")
+    write(tmp_path / "open", "b")
+    (tmp_path / "closed").chmod(0)
+    try:
+        if os.access(tmp_path / "closed", os.R_OK):
+            pytest.skip("nothing is closed to this user")
+        assert [card.name for card in FileSkillStore(tmp_path).list()] == ["b"]
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+    assert str(tmp_path / "closed") in caplog.text
+
+
 def test_two_skills_of_one_name_are_refused_and_an_unknown_one_names_the_nearest(tmp_path):
     write(tmp_path / "a", "fruit")
     with pytest.raises(SkillMissing, match="did you mean 'fruit'"):
@@ -196,11 +234,13 @@ def test_a_search_counts_a_name_more_than_a_tag_more_than_a_description_more_tha
         ("exact", (), ""),
         ("not-exact", (), ""),
         ("tagged", ("tags: exact",), ""),
-        ("described", ("description: exact one",), ""),
+        ("described", (), ""),
         ("told", (), "An exact thing."),
         ("other", (), "Nothing."),
     ):
         write(tmp_path / name, name, *lines, body=body)
+    path = tmp_path / "described" / "SKILL.md"
+    path.write_text(path.read_text().replace("Prices fruit.", "An exact one."))
     store = FileSkillStore(tmp_path)
 
     found = [card.name for card in store.search("EXACT!", limit=9)]
