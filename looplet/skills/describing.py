@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import PurePath
@@ -23,17 +22,19 @@ from looplet.skills.blueprint import (
     ToolBlueprint,
 )
 from looplet.skills.bundle import SkillBundle, SkillRuntime, entrypoint_name, load_skill_bundle
+from looplet.skills.credentials import (
+    HIDDEN,
+    credentials_among,
+    is_credential,
+    pair_name,
+    without_credentials,
+)
 from looplet.skills.presets import AgentPreset
 
-HIDDEN = "[REDACTED]"
 DEPTH = 8
 """How deep components within components are described."""
-_SECRET = re.compile(
-    r"key|token|secret|passw|pwd|passphrase|authori[sz]ation|(^|_)auth(_|$)|bearer|credential"
-    r"|cookie|signature|(^|_)dsn(_|$)|(^|_)pin(_|$)|connection_string",
-    re.IGNORECASE,
-)
-"""Names of attributes that hold credentials."""
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")
+"""Keys of a JSON Schema under which schemas stand by names."""
 
 
 def blueprint_from_bundle(
@@ -106,7 +107,10 @@ def _config(config: LoopConfig) -> dict[str, JSON]:
         value = getattr(config, each.name)
         if each.name != "memory_sources" and not _same(value, getattr(plain, each.name)):
             told[each.name] = value
-    return _mapping(told, DEPTH)
+    shown = _mapping(told, DEPTH)
+    if "system_prompt" in shown:
+        shown["system_prompt"] = config.system_prompt  # words, and no setting
+    return shown
 
 
 def _same(value: object, plain: object) -> bool:
@@ -117,7 +121,9 @@ def _tool(spec: ToolSpec) -> ToolBlueprint:
     return ToolBlueprint(
         name=spec.name,
         description=spec.description,
-        parameters=_parameters(spec),
+        parameters={
+            str(key): _schema(each, DEPTH * 4, str(key)) for key, each in spec.parameters.items()
+        },
         handler=_named(spec.execute),
         concurrent_safe=spec.concurrent_safe,
         free=spec.free,
@@ -125,19 +131,31 @@ def _tool(spec: ToolSpec) -> ToolBlueprint:
     )
 
 
-def _parameters(spec: ToolSpec) -> dict[str, JSON]:
-    """The schema as it is; what is named like a credential there holds none but its default."""
-    told = _value(_NoNames(spec.parameters), DEPTH * 4)
-    assert isinstance(told, dict)
-    properties = told.get("properties")
-    for name, schema in properties.items() if isinstance(properties, dict) else ():
-        if isinstance(schema, dict) and _holds_secret(name, schema.get("default")):
-            schema["default"] = HIDDEN
+def _schema(given: Any, depth: int, under: str) -> JSON:
+    """What stands under a key of a JSON Schema, as it is: names are those of parameters there.
+
+    Only defaults and examples are values, and may be credentials.
+    """
+    if under in ("default", "examples") or depth <= 0:
+        return _value(given, min(depth, DEPTH))
+    if isinstance(given, list | tuple):
+        return [_schema(each, depth - 1, "") for each in given]
+    if not isinstance(given, Mapping):
+        return given if isinstance(given, str) else _value(given, 1)
+    if under in _NAMED:
+        return {str(name): _parameter(str(name), each, depth) for name, each in given.items()}
+    return {str(key): _schema(each, depth - 1, str(key)) for key, each in given.items()}
+
+
+def _parameter(name: str, schema: Any, depth: int) -> JSON:
+    told = _schema(schema, depth - 1, "")
+    if isinstance(told, dict):
+        if is_credential(name, told.get("default")):
+            told["default"] = HIDDEN
+        examples = told.get("examples")
+        if isinstance(examples, list):
+            told["examples"] = [HIDDEN if is_credential(name, one) else one for one in examples]
     return told
-
-
-class _NoNames(dict[str, Any]):
-    """A mapping whose keys say nothing of what its values are."""
 
 
 def _component(given: object) -> ComponentBlueprint:
@@ -162,32 +180,37 @@ def _attributes(given: object) -> dict[str, Any]:
 
 
 def _mapping(given: Mapping[Any, Any], depth: int) -> dict[str, JSON]:
-    free = isinstance(given, _NoNames)
     told: dict[str, JSON] = {}
+    label = given.get("name")
     for key, value in given.items():
-        hidden = not free and _holds_secret(str(key), value)
-        inner = _NoNames(value) if free and isinstance(value, Mapping) else value
-        told[str(key)] = HIDDEN if hidden else _value(inner, depth - 1, free=free)
+        name = label if key == "value" and isinstance(label, str) else str(key)
+        hidden = is_credential(name, value) or is_credential(str(key), value)
+        told[str(key)] = HIDDEN if hidden else _value(value, depth - 1)
     return told
 
 
-def _holds_secret(name: str, value: object) -> bool:
-    """Whether a value stands under a credential's name; numbers and functions are none.
-
-    ``max_tokens=2000`` is no secret, ``token="2000"`` is one.
-    """
-    if value is None or isinstance(value, bool | int | float) or callable(value):
-        return False
-    return _SECRET.search(name) is not None
+def _list(given: Sequence[Any], depth: int) -> list[JSON]:
+    hidden = credentials_among(given)
+    return [HIDDEN if place in hidden else _pair(each, depth) for place, each in enumerate(given)]
 
 
-def _value(given: Any, depth: int, *, free: bool = False) -> JSON:  # noqa: PLR0911 - a case each
-    if given is None or (isinstance(given, bool | int | str) and not isinstance(given, Enum)):
+def _pair(given: Any, depth: int) -> JSON:
+    """An entry of a list; of one with name and value, such as a header, the value may be hidden."""
+    name = pair_name(given)
+    if name is not None and is_credential(name, given[1]):
+        return [name, HIDDEN]
+    return _value(given, depth)
+
+
+def _value(given: Any, depth: int) -> JSON:  # noqa: PLR0911 - a case each
+    if isinstance(given, Enum):
+        return _value(given.value, depth)
+    if isinstance(given, str):
+        return without_credentials(given)
+    if given is None or isinstance(given, bool | int):
         return given
     if isinstance(given, float):
         return given if math.isfinite(given) else str(given)
-    if isinstance(given, Enum):
-        return _value(given.value, depth)
     if isinstance(given, PurePath):
         return given.as_posix()
     if isinstance(given, bytes | bytearray):
@@ -197,10 +220,7 @@ def _value(given: Any, depth: int, *, free: bool = False) -> JSON:  # noqa: PLR0
     if isinstance(given, Mapping):
         return _mapping(given, depth)
     if isinstance(given, list | tuple):
-        each_free = [
-            _NoNames(each) if free and isinstance(each, Mapping) else each for each in given
-        ]
-        return [_value(each, depth - 1, free=free) for each in each_free]
+        return _list(given, depth - 1)
     if isinstance(given, set | frozenset):
         return sorted((_value(each, depth - 1) for each in given), key=repr)
     if inspect.isroutine(given) or inspect.isclass(given):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import string
 import subprocess
@@ -135,6 +136,69 @@ def test_a_tool_is_told_with_its_schema_and_its_function():
         timeout_s=3,
     )
     assert near.handler is None
+
+
+class Holder:
+    def __init__(self, **held):
+        vars(self).update(held)
+
+
+NUMBER = 90215768
+HELD = {
+    "a variable of a process": {"env": {"PRICES_API_KEY": CANARY, "MY_PW": CANARY}},
+    "variables as texts": {"env": [f"PRICES_TOKEN={CANARY}"]},
+    "headers in pairs": {"headers": [("X-Api-Key", CANARY), [b"cookie", CANARY]]},
+    "name and value": {"headers": [{"name": "x-api-key", "value": CANARY}]},
+    "words of a command": {"command": ["serve", "--api-key", CANARY, f"--token={CANARY}"]},
+    "a command": {"command": f"serve --password {CANARY} --port 80"},
+    "a URL": {"url": f"https://host/?page=2&access_token={CANARY}"},
+    "a connection": {"to": f"Server=x;Password={CANARY}"},
+    "digits": {"pin": NUMBER, "apiKey": NUMBER, "admin_password": NUMBER},
+    "other names": dict.fromkeys(("jwt", "otp", "oauth", "authHeader", "webhook_url"), CANARY),
+    "a callable": {"token": functools.partial(print, CANARY), "get_token": lambda: CANARY},
+    "an object under a name": {"credentials": Holder(user="ann", value=CANARY)},
+    "an object that is called": {"token": Inner(CANARY), "call": functools.partial(print, CANARY)},
+}
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=list(HELD))
+def test_a_credential_is_hidden_wherever_a_component_holds_it(held):
+    agent = AgentPreset(hooks=[Holder(**held)], tools=tools_from([], include_done=True))
+    agent.config = LoopConfig(generate_kwargs=held)
+    text = json.dumps(blueprint_from_preset(agent, name="a", metadata=held).to_dict())
+    assert CANARY not in text
+    assert str(NUMBER) not in text
+
+
+def test_what_only_looks_a_little_like_a_credential_stays():
+    held = {
+        "max_tokens": 7, "price_per_token": 0.5, "command": ["sort", "--key", "--reverse"],
+        "url": "https://host/?page=2", "author": "ann", "pair": ["left", "right"],
+        "fields": ["token", "key", "name"], "named": {"name": "pear", "value": "ripe"},
+        "token_count": 3, "use_key": True,
+    }  # fmt: skip
+    agent = AgentPreset(hooks=[Holder(**held)], tools=tools_from([], include_done=True))
+    words = "Call price with key=apple, or price --token now; see https://host/?key=a."
+    agent.config = LoopConfig(system_prompt=words)
+    blueprint = blueprint_from_preset(agent, name="a", instructions=words)
+    assert blueprint.hooks[0].config == held
+    assert blueprint.config["system_prompt"] == blueprint.instructions == words
+
+
+def test_defaults_within_a_schema_are_hidden_and_its_words_stay():
+    inner = {"type": "object", "properties": {"password": {"default": CANARY}}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "token": {"description": "such as token=abc", "enum": ["a", "b"], "examples": [CANARY]},
+            "options": {"anyOf": [inner, {"$ref": "#/$defs/more"}], "default": {"api_key": CANARY}},
+        },
+        "$defs": {"more": {"properties": {"secret": {"default": CANARY}}}},
+    }
+    agent = AgentPreset(tools=tools_from([ToolSpec("near", "Near.", schema, helper)]))
+    (told,) = blueprint_from_preset(agent, name="a").tools
+    hidden = json.loads(json.dumps(schema).replace(CANARY, "[REDACTED]"))
+    assert told.parameters == hidden
 
 
 def test_a_fingerprint_is_the_same_in_every_run_and_wherever_the_bundle_lies(make_bundle, tmp_path):
