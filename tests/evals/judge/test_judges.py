@@ -13,6 +13,7 @@ from looplet.evals.judge import YES_NO, RubricJudge, Scale, agreement
 from looplet.evals.results import Outcome
 from looplet.evals.running import Given, evaluate
 from looplet.evals.scored import EvalInfo, Scored
+from looplet.evals.verdicts import Verdicts, to_text
 from looplet.testing import AsyncScriptedToolBackend, MockLLMBackend, ScriptedToolBackend
 from looplet.trajectory.store import TrajectoryStore
 
@@ -179,7 +180,7 @@ def test_the_scores_dataset_has_the_judge_of_each_score(tmp_path, make_ctx, say)
         outcome=judged.outcome,
         result=judged.result,
     )
-    assert Scored.from_text(one.to_text()) == one
+    assert [*Verdicts.from_text(to_text([one]))] == [one]
     store = TrajectoryStore(tmp_path / "store")
     about = {"scored_at": datetime.now(UTC), "session": "s", "host": "h", "version": "1"}
     store.append_scores([one.to_row(**about)])
