@@ -14,6 +14,11 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
 NOT_RUN = {
     (
+        "docs/judges.md",
+        "pytest evals/ --looplet-store runs --looplet-judge judges.py:make"
+        " --looplet-judge-cassettes judged   # asks, and records",
+    ): "a form; test_plugin_given.py runs it",
+    (
         "docs/quickstart.md",
         'pip install "looplet[openai]"  # or looplet[anthropic], looplet[mcp], looplet[all]',
     ): "needs a package index; make test-install does so",
