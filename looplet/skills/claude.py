@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from looplet.errors import SkillError
-from looplet.skills.bundle import ENTRYPOINT
+from looplet.skills.bundle import ENTRYPOINT, entrypoint_of
 from looplet.skills.skill import FILE, Skill, read_skill
 
 Level = Literal["looplet-bundle", "scripts-present", "resources-present", "instruction-only"]
@@ -64,6 +66,7 @@ def claude_skill_compatibility(path: str | os.PathLike[str]) -> ClaudeSkillCompa
     scripts = [each for each in files if _is_script(each)]
     if skill is not None and skill.metadata.get("entrypoint"):
         level: Level = "looplet-bundle"
+        warnings += _entrypoint_missing(skill, root)
     elif scripts:
         level = "scripts-present"
         warnings += [f"{each} is a script; it needs a tool that runs it" for each in scripts]
@@ -75,7 +78,7 @@ def claude_skill_compatibility(path: str | os.PathLike[str]) -> ClaudeSkillCompa
     return ClaudeSkillCompatibility(
         level=level,
         can_wrap=skill is not None,
-        can_run_exactly=skill is not None and level in _EXACT,
+        can_run_exactly=level in _EXACT and not warnings,
         warnings=tuple(warnings),
         skill_name=None if skill is None else skill.name,
     )
@@ -87,19 +90,23 @@ def wrap_claude_skill_as_bundle(
     """Copy a skill and add an entrypoint, whose agent has the instructions as its system prompt.
 
     A folder that is a bundle already is copied as it is. The new folder appears whole or not at
-    all. Raises ``SkillError``, a ``ValueError``, if it is there, or one of the two folders lies in
-    the other, if ``SKILL.md`` cannot be read, or a link leads out of the skill's folder.
+    all, and can be written to. Raises ``SkillError``, a ``ValueError``, if it is there, or one of
+    the two folders lies in the other, if ``SKILL.md`` cannot be read, or something in the skill's
+    folder is no plain file, or a link that leads elsewhere than to a place in the new folder.
     """
     root, out = _root(src), Path(out_dir).absolute()
     skill = read_skill(root / FILE)
     _check_apart(root.resolve(), out.resolve())
     if os.path.lexists(out):
         raise SkillError(f"{out_dir} is there already; name a folder that is not")
-    _check_links(root)
+    _check_plain(root)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
         made = Path(aside) / "bundle"
         shutil.copytree(root, made, symlinks=True, ignore=shutil.ignore_patterns(*_PASSED))
+        _check_links(made, root)
+        for place in (made, made / FILE):  # they may be somebody's to read only
+            place.chmod(place.stat().st_mode | stat.S_IWUSR)
         if not skill.metadata.get("entrypoint"):
             _add_entrypoint(made, skill)
         made.rename(out)
@@ -135,13 +142,32 @@ def _check_apart(root: Path, out: Path) -> None:
         raise SkillError(f"{out} and {root} are one folder, or one lies in the other")
 
 
-def _check_links(root: Path) -> None:
-    real = root.resolve()
-    for folder, names, files in os.walk(root):
+def _entrypoint_missing(skill: Skill, root: Path) -> Iterator[str]:
+    try:
+        entrypoint_of(skill, root.resolve())
+    except SkillError as error:
+        yield str(error)
+
+
+def _check_plain(root: Path) -> None:
+    """Refuse what is never read to its end: pipes, devices, sockets."""
+    for path in _files(root):
+        if not path.is_symlink() and not path.is_file():
+            raise SkillError(f"{path} is no plain file; move it out of the skill's folder")
+
+
+def _check_links(made: Path, root: Path) -> None:
+    """Refuse links that do not lead to a place in the copy, named as they stand in the skill."""
+    real = Path(os.path.realpath(made))
+    for folder, names, files in os.walk(made):
         for name in (*names, *files):
             path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(real):
-                raise SkillError(f"{path} is a link that leads out of the skill's folder")
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(real):
+                place = root / path.relative_to(made)
+                raise SkillError(
+                    f"{place} is a link that leads out of the skill's folder; "
+                    "make it a file, or a relative link to one of the folder"
+                )
 
 
 def _add_entrypoint(made: Path, skill: Skill) -> None:
@@ -154,7 +180,8 @@ def _add_entrypoint(made: Path, skill: Skill) -> None:
     added = [f"entrypoint: {name}\n"]
     text = "".join([lines[0], *added, *lines[1:]])
     if _read(text, made) != skill.name:  # it was named by its folder, which is another now
-        text = "".join([lines[0], f"name: {skill.name}\n", *added, *lines[1:]])
+        named = f"name: {json.dumps(skill.name, ensure_ascii=False)}\n"  # JSON's texts are YAML's
+        text = "".join([lines[0], named, *added, *lines[1:]])
     if _read(text, made) != skill.name:
         raise SkillError(f"{FILE}: there is no place for the key entrypoint in its front matter")
     file.write_text(text, encoding="utf-8", newline="")

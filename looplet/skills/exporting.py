@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from pkgutil import resolve_name
@@ -19,6 +20,10 @@ from looplet.skills.literals import literal, text_literal
 from looplet.skills.presets import AgentPreset
 from looplet.skills.skill import FILE, Skill
 
+_TAKEN = ("BUNDLE", "BLUEPRINT", "AgentPreset", "SkillRuntime", "load_skill_bundle")
+"""Names that the module that is written has of its own."""
+_LINE = 88
+"""Characters of a line that formatters leave as it is."""
 _MARK = "Written by looplet from a bundle; write it again instead of editing it."
 
 
@@ -35,8 +40,7 @@ def export_bundle_to_library_code(
     ``FileThere`` (a ``FileExistsError``) for any other file that is there, and what loading and
     building raise.
     """
-    if not function_name.isidentifier() or keyword.iskeyword(function_name):
-        raise SkillError(f"{function_name!r} cannot be the name of a function")
+    _check_name(function_name)
     path = Path(out_file)
     if path.exists() and not (path.is_file() and _MARK in _start_of(path)):
         raise FileThere(f"{path} is there, and export-code did not write it; name another file")
@@ -47,12 +51,24 @@ def export_bundle_to_library_code(
     return path
 
 
+def _check_name(function: str) -> None:
+    """Raises ``SkillError`` for what is no name to Python, or is another one in the module."""
+    plain = unicodedata.normalize("NFKC", function) == function  # Python takes it for the plain one
+    if not function.isidentifier() or keyword.iskeyword(function) or not plain:
+        raise SkillError(f"{function!r} cannot be the name of a function")
+    if function in _TAKEN:
+        raise SkillError(f"{function} has a meaning in the module already; name another function")
+
+
 def _start_of(path: Path) -> str:
     with path.open(encoding="utf-8", errors="replace") as file:
         return file.read(1000)
 
 
 def _module(root: Path, blueprint: AgentBlueprint, function: str) -> str:
+    head = f"def {function}(runtime: SkillRuntime | None = None) -> AgentPreset:"
+    if len(head) > _LINE:
+        head = head.replace("(", "(\n    ").replace(")", ",\n)")
     return f'''"""An agent. {_MARK}"""
 
 from looplet.skills import AgentPreset, SkillRuntime, load_skill_bundle
@@ -61,7 +77,7 @@ BUNDLE = {text_literal(str(root))}
 BLUEPRINT = {literal(blueprint.to_dict())}
 
 
-def {function}(runtime: SkillRuntime | None = None) -> AgentPreset:
+{head}
     """Build the agent."""
     return load_skill_bundle(BUNDLE).build_preset(runtime or SkillRuntime())
 '''
@@ -89,6 +105,8 @@ def package_agent_factory_as_bundle(
     root = Path(out_dir)
     if Path(entrypoint).name != entrypoint or not entrypoint.endswith(".py"):
         raise SkillError(f"the entrypoint {entrypoint!r} is not the name of a .py file")
+    if Path(entrypoint).stem == factory.partition(":")[0].partition(".")[0]:
+        raise SkillError(f"the entrypoint {entrypoint!r} would hide the module of {factory}")
     text = _skill_text(
         {
             "name": name,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import runpy
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,6 +26,10 @@ from looplet.skills import (
 )
 from tests.bundles import GROCER, skill_text
 
+ODD_TEXTS = [
+    "a" * 200, "it's", 'say "it"', "\"'\"", "\\ and \\u00e9", "é\U00020000", "tab\tand\nline",
+    "\x7f\x85", "word " * 60, "{braces}", "#comment",
+]  # fmt: skip
 EVIL = "x\nentrypoint: evil.py\n---\nfactory: 'os:system' # \"{}\" é\u2028 *a &b"
 
 
@@ -42,7 +50,8 @@ def module(tmp_path, monkeypatch):
 
 
 def test_a_bundle_as_code_builds_the_same_agent_and_is_formatted(make_bundle, tmp_path):
-    root = make_bundle(front=('note: "it\'s \\"so\\""', "tags: [a]"))
+    notes = [f"note-{n}: {json.dumps(text)}" for n, text in enumerate(ODD_TEXTS)]
+    root = make_bundle(front=('note: "it\'s \\"so\\""', "tags: [a]", *notes))
     path = export_bundle_to_library_code(root, tmp_path / "made" / "grocer_agent.py")
     code = (
         "import grocer_agent as g; from looplet import *\n"
@@ -67,14 +76,24 @@ def test_a_bundle_as_code_builds_the_same_agent_and_is_formatted(make_bundle, tm
     assert export_bundle_to_library_code(root, path) == path
 
 
+def test_a_long_name_of_a_function_is_formatted_too(make_bundle, tmp_path):
+    name = "build_" + "the_grocer_" * 5
+    path = export_bundle_to_library_code(make_bundle(), tmp_path / "a.py", function_name=name)
+    command = [sys.executable, "-m", "ruff", "format", "--check", "--isolated", path]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    made = runpy.run_path(str(path))
+    assert made[name]().config.max_steps == 20
+
+
 def test_export_replaces_nothing_that_it_did_not_write(make_bundle, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("X = 1")
     with pytest.raises(FileExistsError, match="did not write it"):
         export_bundle_to_library_code(make_bundle(), path)
     assert path.read_text() == "X = 1"
-    for name in ("class", "a b", "", "1"):
-        with pytest.raises(ValueError, match="name of a function"):
+    own = ("BLUEPRINT", "load_skill_bundle", "SkillRuntime")
+    for name in ("class", "a b", "", "1", "\ufb01", *own):
+        with pytest.raises(ValueError, match=r"name of a function|name another function"):
             export_bundle_to_library_code(tmp_path, path, function_name=name)
 
 
@@ -147,6 +166,12 @@ def test_a_factory_that_is_none_is_a_value_error(tmp_path, factory, told):
             package_agent_factory_as_bundle(
                 "json:loads", tmp_path / "p", name="a", description="b", entrypoint=entrypoint
             )
+    for hiding in ("json.py", "os.py"):
+        with pytest.raises(ValueError, match="would hide the module"):
+            package_agent_factory_as_bundle(
+                f"{hiding[:-3]}{'.path:join' if hiding == 'os.py' else ':loads'}", tmp_path / "p",
+                name="a", description="b", entrypoint=hiding,
+            )  # fmt: skip
     assert not (tmp_path / "p").exists()
 
 
@@ -220,10 +245,12 @@ def test_a_bundle_is_copied_unchanged_and_builds_the_same_agent(make_bundle, tmp
         ("description: b", "src"),
         ("description: |\n  entrypoint\nname: >-\n  a\n  b", "a b"),
         ("name: a\r\ndescription: b\r", "a"),
+        ("description: b", "[x] 'y' #1: \"z\" & *ö"),
     ],
 )
 def test_an_entrypoint_is_added_to_any_front_matter_and_the_name_stays(tmp_path, front, kept):
-    src = make_skill(tmp_path / "src", f"---\n{front}\n---\nBody.", **{"looplet.py": "boom("})
+    folder = kept if "name" not in front else "src"
+    src = make_skill(tmp_path / folder, f"---\n{front}\n---\nBody.", **{"looplet.py": "boom("})
     out = wrap_claude_skill_as_bundle(src, tmp_path / "out")
     bundle = load_skill_bundle(out)
     assert bundle.skill.name == kept
@@ -240,11 +267,58 @@ def test_nothing_is_made_where_it_must_not_be(tmp_path):
     bad = make_skill(tmp_path / "bad", "no front matter")
     assert not claude_skill_compatibility(bad).can_wrap
     flow = make_skill(tmp_path / "flow", "---\n{name: a, description: b}\n---\n")
-    leading = make_skill(tmp_path / "leading")
-    (leading / "link").symlink_to(tmp_path)
-    for source in (bad, flow, leading, tmp_path / "absent"):
+    for source in (bad, flow, tmp_path / "absent"):
         with pytest.raises(SkillError):
             wrap_claude_skill_as_bundle(source, tmp_path / "out")
-    assert sorted(each.name for each in tmp_path.iterdir()) == [
-        "a", "bad", "flow", "leading", "there",
-    ]  # fmt: skip
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "bad", "flow", "there"]
+
+
+@pytest.mark.parametrize("leads", ["..", "{src}/table", "../src/table", "/dev/null"])
+def test_a_link_that_leads_out_of_the_new_folder_is_refused_and_one_within_it_kept(tmp_path, leads):
+    src = make_skill(tmp_path / "src", table="1")
+    (src / "near").symlink_to("table")
+    (src / "loop").symlink_to("loop")
+    out = wrap_claude_skill_as_bundle(src, tmp_path / "out")
+    assert (out / "near").readlink().name == "table"
+    (src / "link").symlink_to(leads.format(src=src))
+    with pytest.raises(SkillError, match=rf"{src}.link is a link that leads out"):
+        wrap_claude_skill_as_bundle(src, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_is_no_plain_file_is_refused_and_not_read(tmp_path):
+    src = make_skill(tmp_path / "src")
+    os.mkfifo(src / "pipe")
+    with pytest.raises(SkillError, match="pipe is no plain file"):
+        wrap_claude_skill_as_bundle(src, tmp_path / "out")
+    assert [each.name for each in tmp_path.iterdir()] == ["src"]
+
+
+@contextmanager
+def read_only(folder):
+    paths = [folder, *folder.rglob("*")]
+    modes = [path.stat().st_mode for path in paths]
+    for path, mode in zip(paths, modes, strict=True):
+        path.chmod(mode & ~0o222)
+    try:
+        yield
+    finally:
+        for path, mode in zip(paths, modes, strict=True):
+            path.chmod(mode)
+
+
+def test_a_skill_that_is_read_only_is_wrapped_and_the_bundle_can_be_written(tmp_path, make_bundle):
+    skill, bundle = make_skill(tmp_path / "src", table__prices="1"), make_bundle()
+    for place, src in enumerate((skill, bundle)):
+        with read_only(src):
+            out = wrap_claude_skill_as_bundle(src, tmp_path / str(place))
+        assert out.stat().st_mode & (out / "SKILL.md").stat().st_mode & 0o200
+        assert validate_skill_bundle(out).ok
+
+
+def test_a_bundle_without_its_entrypoint_does_not_run_exactly(make_bundle):
+    for where, entrypoint in (("a", "agent.py"), ("b", "../looplet.py")):
+        root = make_bundle(where=where, front=(f"entrypoint: {entrypoint}",))
+        found = claude_skill_compatibility(root)
+        assert (found.level, found.can_run_exactly) == ("looplet-bundle", False)
+        assert entrypoint in found.warnings[0]
