@@ -15,8 +15,10 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
 NOT_RUN = {
     (
         "docs/judges.md",
-        "pytest evals/ --looplet-store runs --looplet-judge judges.py:make "
-        "--looplet-judge-cassettes judged   # asks, and records",
+        (
+            "pytest evals/ --looplet-store runs --looplet-judge judges.py:make "
+            "--looplet-judge-cassettes judged   # asks, and records"
+        ),
     ): "a form; test_plugin_given.py runs it",
     (
         "docs/quickstart.md",
