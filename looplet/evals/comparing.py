@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +58,10 @@ def compare_stores(
 ) -> StoreComparison:
     """Compare the runs of two stores, paired by task, or by another column's values.
 
-    Success and scores go from 0 to 1; ``margin`` is the difference that does not matter. An eval's
-    newest score of a run counts. Raises ``EvalError`` for a column that does not group and where
-    nothing is shared; what ``statistics.compare`` raises.
+    ``margin`` is the difference that does not matter, of success and of scores from 0 to 1; evals
+    with other scores are compared by whether runs pass. An eval's newest score of a run counts.
+    Raises ``EvalError`` for a column that does not group and where nothing is shared; what
+    ``statistics.compare`` raises.
     """
     if by not in GROUPS:
         raise EvalError(f"runs are not paired by {by!r}, but by one of {', '.join(GROUPS)}")
@@ -71,9 +72,11 @@ def compare_stores(
             f"{baseline} and {candidate} share no {by}: there is nothing to compare them on"
         )
     how = judged_by([*sides[0], *sides[1]])
+    scores = [_scores(store) for store in (baseline, candidate)]
+    graded = {name for name in {*scores[0], *scores[1]} if _is_graded(name, scores)}
     given = [
-        _observations(rows, store, how, by)
-        for rows, store in zip(sides, (baseline, candidate), strict=True)
+        _observations(rows, found, how, by, graded=graded)
+        for rows, found in zip(sides, scores, strict=True)
     ]
     found = compare(given[1], given[0], margin=margin, alpha=alpha)
     return StoreComparison(
@@ -85,12 +88,18 @@ def compare_stores(
 
 
 def _observations(
-    rows: Sequence[Row], store: TrajectoryStore, how: str, by: str
+    rows: Sequence[Row],
+    scores: Mapping[str, Mapping[str, Row]],
+    how: str,
+    by: str,
+    *,
+    graded: Container[str],
 ) -> dict[str, list[Observation]]:
     """Success, and each eval that has scores in the store, of every run."""
     found = {SUCCESS: observed(rows, lambda row: succeeded(row, how), by=by)}
-    for name, values in _scores(store).items():
+    for name, newest in scores.items():
         if name != SUCCESS:
+            values = {run: _value(score, graded=name in graded) for run, score in newest.items()}
             found[name] = observed(rows, _looking_up(values), by=by)
     return found
 
@@ -99,15 +108,27 @@ def _looking_up(values: Mapping[str, bool | float | None]) -> Callable[[Row], bo
     return lambda row: values.get(row["trajectory_id"])
 
 
-def _scores(store: TrajectoryStore) -> dict[str, dict[str, bool | float | None]]:
-    """The newest value of each eval for each run; ``None`` where there was nothing to judge."""
-    found: dict[str, dict[str, bool | float | None]] = {}
+def _scores(store: TrajectoryStore) -> dict[str, dict[str, Row]]:
+    """The newest score of each eval for each run."""
+    found: dict[str, dict[str, Row]] = {}
     for score in store.scores():
-        value = score["passed"] if score["passed"] is not None else score["score"]
-        if score["evaluable"] is False:
-            value = None
-        found.setdefault(score["eval_name"], {})[score["trajectory_id"]] = value
+        found.setdefault(score["eval_name"], {})[score["trajectory_id"]] = score
     return found
+
+
+def _is_graded(name: str, sides: Iterable[Mapping[str, Mapping[str, Row]]]) -> bool:
+    """Whether an eval has scores, all of them from 0 to 1."""
+    rows = [row for side in sides for row in side.get(name, {}).values()]
+    scores = [row["score"] for row in rows if row["score"] is not None]
+    return bool(scores) and all(0 <= score <= 1 for score in scores)
+
+
+def _value(score: Row, *, graded: bool) -> bool | float | None:
+    """What is compared; ``None`` where there was nothing to judge."""
+    if score["evaluable"] is False:
+        return None
+    value: bool | float | None = score["score"] if graded else None
+    return score["passed"] if value is None else value
 
 
 def _figure(column: str, sides: Sequence[Sequence[Row]], by: str) -> Figure:

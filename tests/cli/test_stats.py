@@ -153,6 +153,21 @@ def test_a_store_beside_a_better_one(looplet, tmp_path):
     assert found["only_baseline"] == ["eval_new"]
 
 
+@pytest.mark.parametrize(("scale", "difference"), [(1, -0.2), (10, 0.0)])
+def test_grades_are_compared_where_they_are_from_0_to_1_and_passes_elsewhere(
+    looplet, tmp_path, scale, difference
+):
+    for name, grade in (("a", 0.9), ("b", 0.7)):
+        made = store(tmp_path / name, *[run(n, task=f"t{n}") for n in range(12)])
+        made.append_scores(
+            {"trajectory_id": f"r{n}", "eval_name": "eval_graded", "passed": True,
+             "score": (grade + n / 1000) * scale} for n in range(12)
+        )  # fmt: skip
+    said = looplet("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json")
+    (graded,) = [each for each in json.loads(said.out)["evals"] if each["eval"] == "eval_graded"]
+    assert graded["difference"] == pytest.approx(difference)
+
+
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
