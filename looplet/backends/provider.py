@@ -104,7 +104,14 @@ class Provider:
                     f"{self.variable('KEY')} (for {self.name}) or {self.variable('URL')} (for a "
                     "server of your own), or pass api_key= or base_url="
                 )
-        return getattr(sdk, kind)(base_url=url, api_key=key, max_retries=0)
+        bad_url: tuple[type[Exception], ...] = (*http_errors("InvalidURL"), ValueError)
+        try:
+            return getattr(sdk, kind)(base_url=url, api_key=key, max_retries=0)
+        except bad_url as error:
+            raise BackendError(
+                f"{without_login(url or '')!r} is no address of a model server: {error}. Set "
+                f"base_url= or {self.variable('URL')} to one such as http://localhost:8000/v1"
+            ) from error
 
     def failures(self) -> tuple[type[Exception], ...]:
         """What a call may raise that is translated: errors of the SDK, of HTTP, of JSON."""
@@ -164,7 +171,7 @@ class ProviderBackend(ABC):
     @property
     def base_url(self) -> str:
         """The address that is asked, without a user's name and password."""
-        return re.sub(r"//[^/@]*@", "//", str(getattr(self._client, "base_url", "") or ""))
+        return without_login(str(getattr(self._client, "base_url", "") or ""))
 
     @property
     def last_usage(self) -> dict[str, int] | None:
@@ -260,8 +267,9 @@ class ProviderBackend(ABC):
                 f"a longer timeout: {name}Backend({name}(timeout=seconds))"
             )
         if self._is_lost_connection(error):
+            words = str(error.__cause__ or error).rstrip(".")
             return BackendUnreachable(
-                f"no answer from {url}: {error.__cause__ or error}. Check that the server is "
+                f"no answer from {url}: {words}. Check that the server is "
                 f"running, and base_url= or {self.provider.variable('URL')}"
             )
         if isinstance(error, sdk.APIStatusError):
@@ -339,6 +347,15 @@ class AsyncProviderBackend(ProviderBackend):
                 return await self._send(body)
             except self._failures as error:
                 self._meet(error, body, known)
+
+
+def without_login(url: str) -> str:
+    """A URL without the name and password that may stand in it.
+
+    >>> without_login("http://ann:pw@host:80/v1")
+    'http://host:80/v1'
+    """
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def http_errors(name: str) -> tuple[type[Exception], ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from looplet import __version__
 from looplet.cli.models import DEFAULT_MODEL, DEFAULT_URL, model_of_environment
@@ -134,7 +134,7 @@ def _variables() -> Iterator[Check]:
         yield Check(
             name="OPENAI_BASE_URL", status="warn", detail=f"not set; {DEFAULT_URL} is asked"
         )
-    elif urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    elif not _is_http(url):
         yield Check(name="OPENAI_BASE_URL", status="error", detail=f"{_plain(url)} is no http URL")
     else:
         yield Check(name="OPENAI_BASE_URL", status="ok", detail=_plain(url))
@@ -152,10 +152,17 @@ def _variables() -> Iterator[Check]:
     )
 
 
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
 def _plain(url: str) -> str:
-    """A URL without the name and password that may stand in it."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    """A URL, or what should be one, without what may be secret: name, password and query."""
+    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
 def _model() -> Check:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from looplet import (
@@ -29,10 +29,9 @@ from looplet import (
     ToolCall,
 )
 from looplet.core.records import escape_controls
-from looplet.errors import BackendError, MissingExtra
+from looplet.examples.terminal import add_model_options, command, complain, model_at, show
 from looplet.skills import coding_agent_preset
 
-DEFAULT_URL, DEFAULT_MODEL = "http://localhost:11434/v1", "qwen3:8b"
 TASK = "Write basket.py with euro(n), the price of n apples at 0.40 each, and test it."
 _CODE = 'def euro(n: int) -> float:\n    """Price of n apples."""\n    return round(n * 0.4, 2)\n'
 _TEST = "import unittest\n\nfrom basket import euro\n\n\nclass Basket(unittest.TestCase):\n"
@@ -92,6 +91,7 @@ def permissions(*, yes: bool) -> PermissionHook:
     return PermissionHook(engine)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; 1 if the provider cannot be reached or the model's call fails."""
     given = _arguments(argv)
@@ -102,26 +102,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, workspace: str) -> int:
-    try:
-        llm = MockLLMBackend(SCRIPT, cycle=False) if given.scripted else _backend(given)
-    except (BackendError, MissingExtra) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if not Path(workspace).is_dir():
+        return complain(f"there is no folder {workspace} to work in")
+    scripted = MockLLMBackend(SCRIPT, cycle=False) if given.scripted else None
+    llm: Any = scripted or model_at(given.base_url, given.model)
     sink = None if given.trace is None else ProvenanceSink(given.trace)
     preset = coding_agent_preset(workspace, max_steps=given.max_steps)
     hooks = [permissions(yes=given.yes), *preset.hooks]
     if sink is not None:
         llm, hooks = sink.wrap_llm(llm), [*hooks, sink.trajectory_hook()]
     try:
-        for step in replace(preset, hooks=hooks).run(llm, task={"goal": given.task}):
-            if step.tool_call.tool == "__llm_error__":
-                print(f"error: {step.tool_result.error}", file=sys.stderr)
-                return 1
-            print(step.pretty())
+        return show(replace(preset, hooks=hooks).run(llm, task={"goal": given.task}))
     finally:
         if sink is not None:
             print(f"trace: {sink.flush()}")
-    return 0
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -129,21 +123,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m looplet.examples.coding_agent", description="A programmer in a folder."
     )
     parser.add_argument("task", nargs="?", default=TASK)
-    parser.add_argument("--model", default=os.environ.get("OPENAI_MODEL", DEFAULT_MODEL))
-    parser.add_argument("--base-url", default=os.environ.get("OPENAI_BASE_URL", DEFAULT_URL))
+    add_model_options(parser)
     parser.add_argument("--trace", metavar="DIR", help="keep the run there")
     parser.add_argument("--workspace", metavar="D", help="the folder to work in (default: this)")
     parser.add_argument("--max-steps", type=int, default=15)
-    parser.add_argument("--scripted", action="store_true", help="no model: replies from a script")
     parser.add_argument("--yes", action="store_true", help="run every command without asking")
     return parser.parse_args(argv)
-
-
-def _backend(given: argparse.Namespace) -> Any:
-    from looplet import OpenAIBackend
-
-    key = os.environ.get("OPENAI_API_KEY", "x")
-    return OpenAIBackend(base_url=given.base_url, api_key=key, model=given.model)
 
 
 if __name__ == "__main__":

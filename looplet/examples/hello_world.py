@@ -9,19 +9,16 @@ neither network nor SDK.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from looplet import DefaultState, LoopConfig, MockLLMBackend, composable_loop, tool, tools_from
 from looplet.core.records import Step
-from looplet.errors import BackendError, MissingExtra
 from looplet.evals.context import EvalContext
 from looplet.evals.marks import eval_mark
 from looplet.evals.running import evaluate
+from looplet.examples.terminal import add_model_options, command, model_at, show
 
-DEFAULT_URL, DEFAULT_MODEL = "http://localhost:11434/v1", "qwen3:8b"
 NAMES = ("Alice", "Bob")
 SCRIPT = [
     '{"tool": "greet", "args": {"name": "Alice"}, "reasoning": "Alice comes first"}',
@@ -49,43 +46,29 @@ def eval_ended_by_itself(ctx: EvalContext) -> bool:
     return ctx.completed
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; 1 if the provider cannot be reached or the model's call fails."""
     given = _arguments(argv)
-    try:
-        llm = MockLLMBackend(SCRIPT, cycle=False) if given.scripted else _backend(given)
-    except (BackendError, MissingExtra) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    scripted = given.scripted
+    llm = MockLLMBackend(SCRIPT, cycle=False) if scripted else model_at(given.base_url, given.model)
     task = {"goal": f"Greet {' and '.join(NAMES)}, each with a call of greet, then call done."}
     state = DefaultState(max_steps=given.max_steps)
     config = LoopConfig(max_steps=given.max_steps)
     tools = tools_from([greet], include_done=True)
-    for step in composable_loop(llm=llm, tools=tools, state=state, config=config, task=task):
-        if step.tool_call.tool == "__llm_error__":
-            print(f"error: {step.tool_result.error}", file=sys.stderr)
-            return 1
-        print(step.pretty())
-    _print_evals(state, task)
-    return 0
+    status = show(composable_loop(llm=llm, tools=tools, state=state, config=config, task=task))
+    if status == 0:
+        _print_evals(state, task)
+    return status
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m looplet.examples.hello_world", description="Greet Alice and Bob."
     )
-    parser.add_argument("--scripted", action="store_true", help="no model: replies from a script")
-    parser.add_argument("--model", default=os.environ.get("OPENAI_MODEL", DEFAULT_MODEL))
-    parser.add_argument("--base-url", default=os.environ.get("OPENAI_BASE_URL", DEFAULT_URL))
+    add_model_options(parser)
     parser.add_argument("--max-steps", type=int, default=5)
     return parser.parse_args(argv)
-
-
-def _backend(given: argparse.Namespace) -> Any:
-    from looplet import OpenAIBackend
-
-    key = os.environ.get("OPENAI_API_KEY", "x")
-    return OpenAIBackend(base_url=given.base_url, api_key=key, model=given.model)
 
 
 def _is_greeting(step: Step) -> bool:

@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec
 
 from looplet import OpenAIBackend, Step
 from looplet.core.records import escape_controls
-from looplet.errors import BackendError, MissingExtra
+from looplet.errors import LoopletError
 
 DEFAULT_URL, DEFAULT_MODEL = "http://localhost:11434/v1", "qwen3:8b"
-FAILED = 1
+FAILED, PIPE_CLOSED, INTERRUPTED = 1, 141, 130
+"""Exit statuses; the last two are those that a shell gives."""
+Given = ParamSpec("Given")
+
+
+def command(main: Callable[Given, int]) -> Callable[Given, int]:
+    """A ``main`` as a user expects it: an error is a line on stderr, and any stream will do."""
+
+    @functools.wraps(main)
+    def run(*args: Given.args, **keywords: Given.kwargs) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:  # what the encoding lacks is an escape
+                reconfigure(errors="backslashreplace")
+        try:
+            status = main(*args, **keywords)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader went away; nothing more is to be printed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+        except KeyboardInterrupt:
+            complain("interrupted")
+            return INTERRUPTED
+        except (LoopletError, OSError) as error:
+            return complain(str(error))
+        return status
+
+    return run
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Where the model is, or that there is none."""
     parser.add_argument("--scripted", action="store_true", help="no model: replies from a script")
-    parser.add_argument("--model", default=os.environ.get("OPENAI_MODEL", DEFAULT_MODEL))
-    parser.add_argument("--base-url", default=os.environ.get("OPENAI_BASE_URL", DEFAULT_URL))
+    parser.add_argument("--model", default=setting("OPENAI_MODEL", DEFAULT_MODEL))
+    parser.add_argument("--base-url", default=setting("OPENAI_BASE_URL", DEFAULT_URL))
+
+
+def setting(variable: str, default: str) -> str:
+    """What an environment variable holds; an empty one is one that is not set."""
+    return os.environ.get(variable) or default
 
 
 def model_at(base_url: str, model: str) -> OpenAIBackend:
-    """A model behind a server that speaks OpenAI's protocol; exits with a line if it cannot be."""
-    key = os.environ.get("OPENAI_API_KEY", "x")
-    try:
-        return OpenAIBackend(base_url=base_url, api_key=key, model=model)
-    except (BackendError, MissingExtra) as error:
-        sys.exit(f"error: {error}")
+    """A model behind a server that speaks OpenAI's protocol."""
+    return OpenAIBackend(base_url=base_url, api_key=setting("OPENAI_API_KEY", "x"), model=model)
 
 
 def show(steps: Iterable[Step]) -> int:

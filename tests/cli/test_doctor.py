@@ -77,11 +77,17 @@ def test_variables_that_are_not_set_are_warnings_and_say_what_is_used(looplet, v
     assert looplet("doctor", "--no-backend", "--strict").status == 1
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/v1", "http://", "x"])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000", "ftp://x/v1", "http://", "x", "http://[::1", f"http://a:{KEY}@b:port/v1"],
+)
 def test_a_url_that_is_none_is_an_error(looplet, variables, url):
     variables(url, KEY, "m")
-    said = looplet("doctor", "--no-backend", "--json")
-    assert (said.status, checks(said)["OPENAI_BASE_URL"]["status"]) == (1, "error")
+    said = looplet("doctor", "--json")
+    found = checks(said)
+    assert (said.status, said.err) == (1, "")
+    assert found["OPENAI_BASE_URL"]["status"] == found["native_tools"]["status"] == "error"
+    assert KEY not in said.out
 
 
 def test_a_password_in_the_url_is_not_said(looplet, variables):

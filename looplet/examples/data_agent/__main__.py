@@ -17,12 +17,12 @@ from typing import Any
 
 from looplet import composable_loop
 from looplet.core.records import escape_controls
-from looplet.errors import CheckpointError
 from looplet.examples.data_agent.agent import Analyst
 from looplet.examples.data_agent.tasks import TASKS
-from looplet.examples.terminal import add_model_options, asked, complain, model_at, show
+from looplet.examples.terminal import add_model_options, asked, command, complain, model_at, show
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; 1 if the model cannot be asked."""
     given = _arguments(argv)
@@ -41,11 +41,8 @@ def _work(given: argparse.Namespace, analyst: Analyst) -> int:
                 print("The report waits: go on with --resume DIR --approve.")
                 return 0
             analyst.approve(report)
-        try:
-            agent = analyst.agent(given.question, max_steps=given.max_steps)
-            status = show(composable_loop(_model(given, analyst), **agent))
-        except CheckpointError as error:  # the folder belongs to another question
-            return complain(str(error))
+        agent = analyst.agent(given.question, max_steps=given.max_steps)
+        status = show(composable_loop(_model(given, analyst), **agent))
         if status or analyst.waiting() is None:
             return status
         if analyst.waiting() == report:

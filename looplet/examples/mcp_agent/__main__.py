@@ -16,22 +16,19 @@ from pathlib import Path
 
 from looplet import MCPToolAdapter, ToolSpec, composable_loop
 from looplet.core.codec import JSON
-from looplet.errors import LoopletError
 from looplet.examples.mcp_agent.agent import SERVER, build, described, remembered
 from looplet.examples.mcp_agent.tasks import TASKS
-from looplet.examples.terminal import add_model_options, complain, model_at, show
+from looplet.examples.terminal import add_model_options, command, model_at, show
 from looplet.replay import replay, use_cassette
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; 1 if server or model cannot be asked, or a replay differs."""
     given = _arguments(argv)
-    try:
-        if given.cassette is not None and given.cassette.exists():
-            return _replay(given.cassette)
-        return _run(given)
-    except LoopletError as error:
-        return complain(str(error))
+    if given.cassette is not None and given.cassette.exists():
+        return _replay(given.cassette)
+    return _run(given)
 
 
 def _run(given: argparse.Namespace) -> int:

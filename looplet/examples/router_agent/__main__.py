@@ -9,7 +9,6 @@ is there, it is replayed without a model, and costs the same.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +18,19 @@ from looplet import composable_loop
 from looplet.errors import LoopletError
 from looplet.examples.router_agent.agent import CHEAP, STRONG, Helper
 from looplet.examples.router_agent.tasks import TASKS
-from looplet.examples.terminal import DEFAULT_MODEL, add_model_options, complain, model_at, show
+from looplet.examples.terminal import (
+    DEFAULT_MODEL,
+    add_model_options,
+    command,
+    complain,
+    model_at,
+    setting,
+    show,
+)
 from looplet.replay import Divergence, use_cassette
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; 1 if no model can be asked, or a replay differs."""
     given = _arguments(argv)
@@ -65,7 +73,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("question", nargs="?", default=TASKS[0].goal)
     add_model_options(parser)
-    strong = os.environ.get("OPENAI_STRONG_MODEL", os.environ.get("OPENAI_MODEL", DEFAULT_MODEL))
+    strong = setting("OPENAI_STRONG_MODEL", setting("OPENAI_MODEL", DEFAULT_MODEL))
     parser.add_argument("--strong-model", metavar="M", default=strong)
     parser.add_argument("--cassette", type=Path, metavar="FILE", help="record it, or replay it")
     return parser.parse_args(argv)
