@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet.errors import EvalError
-from looplet.evals.identity import recording_of, task_name
+from looplet.evals.identity import KEY_COLUMNS, RunKey
 from looplet.evals.sides import Side, Word, key_of_row, sides_of, word_of_row
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SESSIONS = 5
 """How many sessions an error names, the newest first."""
-_RUN = ("trajectory_id", "task_id", "dataset", "cassette_hash", "replay_of")
+_IDENTITY = ("trajectory_id", "run_id", "started_at", "digest")
+"""What a run shares with its copy in another store alone."""
 _Row = Mapping[str, Any]
 
 
@@ -30,7 +31,7 @@ class Baseline:
     """By the eval's key."""
     tasks: frozenset[str]
     runs: frozenset[str] = frozenset()
-    """Of a session: the runs that it scored, which stand in the scored store too."""
+    """The runs that it scored, as far as they stand in the scored store too."""
 
 
 def read_baseline(
@@ -61,7 +62,17 @@ def read_baseline(
             f"the store {text} holds no scores of its runs: score them with "
             f"pytest EVALS --looplet-store {text}"
         )
-    return _baseline(text, words)
+    shared = set() if store is None else _copies(found, TrajectoryStore(store))
+    return _baseline(text, words, runs=frozenset(word.trajectory_id for word in words) & shared)
+
+
+def _copies(one: TrajectoryStore, other: TrajectoryStore) -> set[str]:
+    """The runs that both stores have: not of one name alone, but the very same."""
+    return {run[0] for run in _identities(one) & _identities(other)}
+
+
+def _identities(store: TrajectoryStore) -> set[tuple[Any, ...]]:
+    return {tuple(row[name] for name in _IDENTITY) for row in store.iter_rows(_IDENTITY)}
 
 
 def _session(store: TrajectoryStore, session: str, path: Path) -> Baseline:
@@ -96,20 +107,13 @@ def _words(store: TrajectoryStore, scores: Iterable[_Row]) -> Iterator[Word]:
         by_run.setdefault(run, []).append(row)
     for run, (task, recording) in _runs(store).items():
         for row in by_run.get(run, ()):
-            word = word_of_row(row, task=task, recording=recording)
-            if word is not None:
-                yield word
+            yield word_of_row(row, task=task, recording=recording)
 
 
 def _runs(store: TrajectoryStore) -> dict[str, tuple[str, str | None]]:
     """Task and recording of each run, by its identifier."""
-    return {
-        row["trajectory_id"]: (
-            task_name(row["trajectory_id"], row["dataset"], row["task_id"]),
-            recording_of(row["cassette_hash"], row["replay_of"]),
-        )
-        for row in store.iter_rows(_RUN)
-    }
+    keys = map(RunKey.of_row, store.iter_rows(KEY_COLUMNS))
+    return {key.trajectory_id: (key.task, key.recording) for key in keys}
 
 
 def _known(store: TrajectoryStore) -> str:

@@ -30,7 +30,7 @@ class Beside:
     changed: str = ""
     """What the two sides were not measured by alike: ``the eval``, or ``its judge``."""
     less_evaluable: float = 0.0
-    """By what share of trials more the candidate was not evaluable, on tasks that both tried."""
+    """By what share of trials more the candidate has no value, on tasks that both tried."""
     unevaluable_baseline: int = 0
     """Runs of the baseline that were not evaluable."""
 
@@ -71,7 +71,8 @@ def contrast_with(
     same_runs = bool(every) and not words
     sides = sides_of(every if same_runs else words)
     infos = {each.eval.key: each.eval for each in verdicts}
-    pairs = _paired(sides, baseline.sides)
+    other = {key: side for key, side in baseline.sides.items() if not side.is_measured}
+    pairs = _paired(sides, other)
     measurable = {
         key: (sides[key], theirs)
         for key, theirs in pairs.items()
@@ -94,8 +95,10 @@ def contrast_with(
             _beside(infos[key], sides[key], theirs, compared.get(key))
             for key, theirs in pairs.items()
         ),
-        only_here=tuple(infos[key] for key in sides if key not in pairs),
-        only_baseline=tuple(s for s in baseline.sides.values() if s.key not in partners),
+        only_here=tuple(
+            infos[key] for key, s in sides.items() if key not in pairs and not s.is_measured
+        ),
+        only_baseline=tuple(s for s in other.values() if s.key not in partners),
         tasks_only_here=len(tasks - baseline.tasks),
         tasks_only_baseline=len(baseline.tasks - tasks),
         left_out=0 if same_runs else len({each.trajectory_id for each in every} & baseline.runs),
@@ -124,7 +127,7 @@ def _beside(info: EvalInfo, ours: Side, theirs: Side, found: EvalComparison | No
         candidate=None if found is None else _mean(ours, found.tasks),
         changed=_changed(ours, theirs),
         less_evaluable=_less_evaluable(ours.words, theirs.words),
-        unevaluable_baseline=sum(word.value is None for word in theirs.words),
+        unevaluable_baseline=sum(w.value is None and not w.measured for w in theirs.words),
     )
 
 
@@ -153,7 +156,7 @@ def _less_evaluable(ours: Iterable[Word], theirs: Iterable[Word]) -> float:
 
 
 def _missing(words: Iterable[Word]) -> dict[str, float]:
-    """The share of each task's trials that were not evaluable."""
+    """The share of each task's trials without a value."""
     by_task: dict[str, list[bool]] = {}
     for word in words:
         by_task.setdefault(word.task, []).append(word.value is None)

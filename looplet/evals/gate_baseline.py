@@ -45,8 +45,8 @@ def causes_beside(
         yield (
             None,
             (
-                f"every run was scored in the session {contrast.baseline} too: a run beside itself "
-                "says nothing of the agent"
+                f"every run is one of the baseline {contrast.baseline}: a run beside itself says "
+                "nothing of the agent"
             ),
         )
     for each in contrast.evals:

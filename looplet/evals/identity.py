@@ -19,7 +19,7 @@ class RunKey:
 
     trajectory_id: str
     task: str
-    """Shared by the runs of a task; the trajectory's own identifier where it names none."""
+    """Shared by the runs of a task; where it names none, by the replays of a recording."""
     recording: str | None = None
     """The recording that was replayed, if one was: its replays are one trial of their task."""
 
@@ -31,21 +31,24 @@ class RunKey:
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> RunKey:
         """The key of a run, by its columns."""
-        return cls(
-            trajectory_id=row["trajectory_id"],
-            task=task_name(row["trajectory_id"], row["dataset"], row["task_id"]),
-            recording=recording_of(row["cassette_hash"], row["replay_of"]),
-        )
+        recording = recording_of(row["cassette_hash"], row["replay_of"])
+        name, dataset, task_id = (row[each] for each in ("trajectory_id", "dataset", "task_id"))
+        task = task_name(name, dataset, task_id, recording)
+        return cls(trajectory_id=name, task=task, recording=recording)
 
 
-def task_name(trajectory_id: str, dataset: str | None, task_id: str | None) -> str:
+def task_name(
+    trajectory_id: str, dataset: str | None, task_id: str | None, recording: str | None = None
+) -> str:
     """The task's name, within its dataset; a run without one is a task of its own.
+
+    But for replays: those of one recording are on one task, whether it has a name or not.
 
     >>> task_name("t1", "shop", "pears"), task_name("t1", "shop", None)
     ('shop/pears', 't1')
     """
     if not task_id:
-        return trajectory_id
+        return recording or trajectory_id
     return f"{dataset}/{task_id}" if dataset else task_id
 
 

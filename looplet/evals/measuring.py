@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from looplet.errors import EvalError
-from looplet.evals.identity import recording_of, task_name
+from looplet.evals.identity import RunKey
 from looplet.evals.statistics import (
     Interval,
     Observation,
@@ -108,7 +108,8 @@ def measure(store: TrajectoryStore, *, by: str | None = None) -> list[Group]:
     """What the runs of a store come to, by the values of a column, in their order.
 
     Success is a reward of 1 or more; where no run has a reward, that the run was completed. Runs
-    without a ``task_id`` are a task each. Raises ``EvalError`` for a column that does not group.
+    without a ``task_id`` are a task each, but for replays of one recording. Raises ``EvalError``
+    for a column that does not group.
     """
     if by is not None and by not in GROUPS:
         raise EvalError(f"runs are not grouped by {by!r}, but by one of {', '.join(GROUPS)}")
@@ -141,9 +142,9 @@ def without_replays(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, 
     """The runs, each recording of a task once: a replay repeats a trial and is none."""
     seen: set[tuple[str, str]] = set()
     for row in rows:
-        recording = recording_of(row["cassette_hash"], row["replay_of"])
-        if recording is not None:
-            key = (task_of(row), recording)
+        run = RunKey.of_row(row)
+        if run.recording is not None:
+            key = (run.task, run.recording)
             if key in seen:
                 continue
             seen.add(key)
@@ -151,8 +152,8 @@ def without_replays(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, 
 
 
 def task_of(row: Mapping[str, Any]) -> str:
-    """The task's name, within its dataset; a run without one is a task of its own."""
-    return task_name(row["trajectory_id"], row["dataset"], row["task_id"])
+    """The task's name, within its dataset, as ``identity`` tells it."""
+    return RunKey.of_row(row).task
 
 
 def succeeded(row: Mapping[str, Any], judged_by: str) -> bool | None:

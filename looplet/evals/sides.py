@@ -28,6 +28,8 @@ class Word:
     yardstick: Yardstick
     recording: str | None = None
     required: bool = False
+    measured: bool = False
+    """Whether there were metrics and nothing else, which is no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,11 @@ class Side:
         return frozenset(word.yardstick for word in self.words)
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there is nothing but metrics, of which nothing is compared."""
+        return all(word.measured for word in self.words)
+
+    @property
     def is_bounded(self) -> bool:
         """Whether all scores are from 0 to 1, so that a margin has a meaning."""
         return all(word.value is None or 0 <= word.value <= 1 for word in self.words)
@@ -78,10 +85,8 @@ def sides_of(words: Iterable[Word]) -> dict[str, Side]:
 
 
 def words_of(scored: Iterable[Scored]) -> Iterator[Word]:
-    """The words of verdicts; metrics alone are none."""
+    """The words of verdicts."""
     for each in scored:
-        if each.outcome is Outcome.MEASURED:
-            continue
         result, judged = each.result, each.outcome in (Outcome.PASS, Outcome.FAIL)
         score = float(each.outcome is Outcome.PASS) if result.score is None else result.score
         yield Word(
@@ -93,25 +98,26 @@ def words_of(scored: Iterable[Scored]) -> Iterator[Word]:
             yardstick=_yardstick(each.eval.source_hash, result.metadata),
             recording=each.recording,
             required=each.eval.required,
+            measured=each.outcome is Outcome.MEASURED,
         )
 
 
-def word_of_row(row: Mapping[str, Any], *, task: str, recording: str | None = None) -> Word | None:
-    """The word of a row of the scores dataset; ``None`` for metrics alone."""
+def word_of_row(row: Mapping[str, Any], *, task: str, recording: str | None = None) -> Word:
+    """The word of a row of the scores dataset."""
     about = row["metadata"] or {}
     failed = row["error"] is not None or row["evaluable"] is False
     score = row["passed"] if row["score"] is None else row["score"]
-    if score is None and not failed:
-        return None
+    measured = score is None and not failed
     return Word(
         key=key_of_row(row),
         name=row["eval_name"],
         trajectory_id=row["trajectory_id"],
         task=task,
-        value=None if failed else float(score),
+        value=None if failed or measured else float(score),
         yardstick=_yardstick(row["eval_hash"], about),
         recording=recording,
         required=about.get("required") is True,
+        measured=measured,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -59,11 +60,13 @@ def test_the_newest_score_of_each_eval_and_run_counts(store, runs):
     }  # fmt: skip
 
 
-def test_a_word_is_a_score_else_pass_or_fail_and_metrics_are_none(store, runs):
+def test_a_word_is_a_score_else_pass_or_fail_and_metrics_are_no_value(store, runs):
     write(store, runs, [EvalResult(label="yes"), EvalResult(score=0.75), FAIL])
     assert [*values(read_baseline(str(store))).values()] == [1.0, 0.75, 0.0]
     write(store, runs[:2], [EvalResult(label="no"), EvalResult(metrics={"n": 1.0})])
-    assert [*values(read_baseline(str(store))).values()] == [0.0, 0.0]
+    found = read_baseline(str(store))
+    assert [*values(found).values()] == [0.0, None, 0.0]
+    assert [word.measured for word in found.sides[INFO.key].words] == [False, True, False]
 
 
 def test_scores_that_others_wrote_count_by_their_names(store):
@@ -86,6 +89,16 @@ def test_a_session_is_one_scoring_of_the_scored_store(store, runs):
     found = read_baseline("old", store=store)
     assert values(found) == {"pears.0": 0.0, "pears.1": 1.0}
     assert found.runs == {"pears.0", "pears.1"}
+
+
+def test_the_very_runs_of_another_store_are_the_baselines_and_others_of_their_names_are_not(
+    store, runs, tmp_path
+):
+    write(store, runs[:2], [PASS, PASS])
+    later = replace(runs[0], started_at=NOON)
+    TrajectoryStore(tmp_path / "branch").append([later, *runs[1:]])
+    found = read_baseline("main", store=tmp_path / "branch", folder=tmp_path)
+    assert found.runs == {"pears.1"}, "one is another run of that name, one has no score"
 
 
 def test_a_directory_goes_before_a_session_of_its_name(store, runs, tmp_path):

@@ -115,6 +115,22 @@ def test_a_loss_cannot_hide_among_runs_that_are_not_evaluable():
     assert judge(few, said([1.0] * 60)).held, "a share that is the margin itself"
 
 
+def test_a_loss_cannot_hide_among_runs_of_which_there_are_metrics_alone():
+    metrics = {"outcome": Outcome.MEASURED, "result": EvalResult(metrics={"n": 1.0})}
+
+    def measured(count):
+        return [replace(say(1.0, n), **metrics) for n in range(count)]
+
+    hidden = [*measured(10), *(say(1.0, n) for n in range(10, 60))]
+    told = causes(hidden, said([1.0] * 60))
+    assert "by a share of 0.17: a loss of more than 0.1 can hide there" in told
+    assert judge(hidden, hidden).held
+    told = causes([*measured(60), *said(ALIKE, info=OTHER)], said([1.0] * 60))
+    assert "eval_a: it cannot be compared with the baseline: no task has a value" in told
+    new = [*said(ALIKE), *said(ALIKE, info=OTHER)]
+    assert judge(new, [*measured(60), *said(ALIKE, info=OTHER)]).held, "the baseline has no score"
+
+
 def test_what_cannot_be_compared_does_not_hold():
     assert "cannot be compared with the baseline: no task" in causes(
         [*said(ALIKE), say(1.0, 0, info=OTHER)], [*said(ALIKE), say(1.0, 1, info=OTHER)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 
 import pytest
 
@@ -173,7 +174,7 @@ def test_a_session_is_the_baseline_of_the_runs_that_came_after(desk):
     again.stdout.fnmatch_lines(
         [
             f"  the runs are those of {session}: what can differ is the scoring alone",
-            f"  - every run was scored in the session {session} too: a run beside itself *",
+            f"  - every run is one of the baseline {session}: a run beside itself *",
         ]
     )
     new = (make_run(f"task-{n}", 1, 2.0) for n in range(20))
@@ -181,6 +182,26 @@ def test_a_session_is_the_baseline_of_the_runs_that_came_after(desk):
     result = desk.runpytest_inprocess(*args, *beside)
     assert result.ret == OK
     result.stdout.fnmatch_lines(["  20 runs are the baseline's, and are not the candidate's too"])
+
+
+def test_a_copy_of_the_baseline_is_no_candidate_and_thins_none_out(desk):
+    shutil.copytree(desk.path / "main", desk.path / "copy")
+    args = ("--looplet-store", "copy", *BESIDE)
+    result = score(desk, *args)
+    assert result.ret == FAILED
+    result.stdout.fnmatch_lines(
+        ["  - every run is one of the baseline main: a run beside itself *"]
+    )
+    TrajectoryStore(desk.path / "copy").append(make_run(f"task-{n}", 1, 2.0) for n in range(20))
+    result = score(desk, *args)
+    assert result.ret == OK
+    result.stdout.fnmatch_lines(
+        [
+            "eval_right_price *",
+            "* 20      0.00       1.00       +1.00 *",
+            "  20 runs are the baseline's, and are not the candidate's too",
+        ]
+    )
 
 
 def test_a_run_that_was_cut_short_does_not_hold(desk, write):

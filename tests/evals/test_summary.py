@@ -78,6 +78,8 @@ def test_a_run_is_a_trial_of_its_task_in_its_dataset_and_repeats_its_recording()
     assert RunKey.of(make_run("pears", 0, 2.0)).task == "pears"
     assert RunKey.of(make_run("pears", 0, 2.0, dataset="shop")).task == "shop/pears"
     assert RunKey.of(make_run(None, 0, 2.0, trajectory_id="t7")).task == "t7"
+    again = [make_run(None, n, 2.0, trajectory_id=f"t{n}", cassette_hash="tape") for n in range(9)]
+    assert {RunKey.of(each).task for each in again} == {"tape"}, "what they replay is one run"
     replay = make_run("pears", 0, 2.0, cassette_hash="tape", replay_of="tape")
     fork = make_run("pears", 0, 2.0, cassette_hash="fork", replay_of="tape")
     foreign = make_run("pears", 0, 2.0, replay_of="tape")
