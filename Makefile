@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-model test-faults test-install test-ecosystem coverage check format static docs record bench bench-peers bench-docs clean
+.PHONY: help demo test test-model test-faults test-install test-ecosystem coverage check format static docs record record-scripted bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -83,8 +83,12 @@ docs: .bench/docs/.ready  ## build the site into build/site, strict, and check e
 	.bench/docs/bin/zensical build --strict --clean
 	$(PYTHON) scripts/check_site.py build/site
 
-record: $(READY)  ## record the example's runs again, from a real model on this machine
+record: $(READY)  ## record the runs of a real model on this machine again
 	$(BIN)/python recordings/make_recordings.py
+	$(BIN)/python -m recordings.record_clerk
+
+record-scripted: $(READY)  ## record the runs again whose model is a script
+	$(BIN)/python recordings/record_scripted.py
 
 bench: $(READY)  ## measure
 	$(BIN)/python benchmarks/loop.py

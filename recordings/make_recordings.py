@@ -149,7 +149,7 @@ def put_in_place(fresh: Path, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for old in place.glob("*.yaml"):
         old.unlink()
-    for new in [*sorted(fresh.glob("*.yaml")), fresh / DIGESTS]:
+    for new in sorted(fresh.iterdir()):
         shutil.move(new, place / new.name)
 
 

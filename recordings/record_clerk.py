@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import tempfile
 from pathlib import Path
-from zlib import crc32
 
 from looplet import MCPToolAdapter, OpenAIBackend, composable_loop
 from looplet.core.codec import JSON
-from looplet.examples.mcp_agent.agent import SERVER, build, described
+from looplet.examples.mcp_agent.agent import SERVER, build, described, seed_of
 from looplet.examples.mcp_agent.tasks import TASKS
 from looplet.replay import use_cassette
-from recordings.make_recordings import HERE, MODEL, ROOT, WEIGHTS, install, served
+from recordings.make_recordings import (
+    HERE,
+    MODEL,
+    ROOT,
+    WEIGHTS,
+    install,
+    put_in_place,
+    served,
+)
 from recordings.make_recordings import SERVER as MODEL_SERVER
 
 CASSETTES = ROOT / "fixtures" / "cassettes" / "mcp_agent_smollm2"
@@ -29,19 +37,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Record the clerk with a real model again.")
     parser.add_argument("--into", type=Path, default=CASSETTES, help="directory of the cassettes")
     into = parser.parse_args().into
-    into.mkdir(parents=True, exist_ok=True)
     install()
-    with served("mcp_agent") as address:
+    with tempfile.TemporaryDirectory() as folder, served("mcp_agent") as address:
+        fresh = Path(folder)
         llm = OpenAIBackend(base_url=f"{address}/v1", api_key="x", model=MODEL)
         for task in TASKS:
             for trial in TRIALS:
-                record(llm, into / f"{task.task_id}-{trial}.yaml", task.task_id, task.goal, trial)
+                record(llm, fresh / f"{task.task_id}-{trial}.yaml", task.task_id, task.goal, trial)
         llm.close()
+        put_in_place(fresh, into)
 
 
 def record(llm: OpenAIBackend, path: Path, task_id: str, goal: str, trial: int) -> None:
     """One run into one cassette, with a warehouse of its own."""
-    seed = crc32(f"{task_id}/{trial}".encode()) >> 1  # so that nobody picks it
+    seed = seed_of(task_id, trial)
     template = hashlib.sha256((HERE / "mcp_agent.jinja").read_bytes()).hexdigest()
     with MCPToolAdapter.connect_stdio(SERVER) as adapter:
         tools = adapter.list_tools()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from looplet.core.codec import JSON
+from looplet.evals import EvalCase
 from looplet.testing import ScriptedToolBackend
 
 Call: TypeAlias = tuple[str, Mapping[str, JSON]]
@@ -29,6 +30,10 @@ class Task:
     """What evals compare a run with."""
     calls: tuple[Call, ...]
     """The script: one call a reply."""
+
+    def case(self) -> EvalCase:
+        """The same question to evals under pytest."""
+        return EvalCase(self.task_id, {"goal": self.goal}, dict(self.expected))
 
     def model(self, *, after: int = 0) -> ScriptedToolBackend:
         """A model that makes these calls, those of the first ``after`` steps left out."""

@@ -9,8 +9,11 @@ import sys
 
 import pytest
 
+from looplet import ToolCall
+from looplet.evals.trying import context_of_calls
 from looplet.examples import coding_agent
 from looplet.examples.coding_agent import is_safe, main
+from looplet.examples.coding_agent.evals import eval_coding_agent as evals
 from looplet.provenance import read_trace
 from tests.servers import completion
 
@@ -89,6 +92,35 @@ def test_what_runs_unasked(command, safe):
 @pytest.mark.parametrize(("answer", "allowed"), [("y", True), ("", False), ("no", False)])
 def test_a_person_is_asked(monkeypatch, capsys, answer, allowed):
     monkeypatch.setattr("builtins.input", lambda _: answer)
-    call = coding_agent.ToolCall("bash", {"command": "rm \x1b[2Jx"})
+    call = ToolCall("bash", {"command": "rm \x1b[2Jx"})
     assert (coding_agent.ask(call, None).value == "allow") is allowed
     assert r"rm \x1b[2Jx" in capsys.readouterr().out
+
+
+PASSED, FAILED = ("bash", {"command": "python -m unittest"}, {"exit_code": 0}), (
+    "bash", {"command": "python -m unittest"}, {"exit_code": 1},
+)  # fmt: skip
+WRITTEN = ("write", {"path": "a.py", "content": "x = 2"}, {"path": "a.py", "lines": 1})
+READ = ("read", {"path": "a.py"}, {"text": "1 x = 2"})
+
+
+@pytest.mark.parametrize(
+    ("calls", "passing", "failed_first"),
+    [
+        ((FAILED, WRITTEN, PASSED), True, True),
+        ((WRITTEN, PASSED), True, False),
+        ((FAILED, PASSED, WRITTEN), False, True),
+        ((WRITTEN, PASSED, FAILED), False, False),
+        ((WRITTEN,), False, False),
+    ],
+)
+def test_the_evals_tell_good_tests_from_bad(calls, passing, failed_first):
+    ctx = context_of_calls(*calls)
+    assert evals.eval_ended_with_tests_that_pass(ctx) is passing
+    assert evals.eval_saw_a_test_fail_first(ctx) is failed_first
+
+
+@pytest.mark.parametrize(("calls", "right"), [((WRITTEN, READ), True), ((WRITTEN,), False)])
+def test_the_code_is_judged_as_it_was_read(calls, right):
+    ctx = context_of_calls(*calls, expected={"path": "a.py", "code": "x = 2"})
+    assert evals.eval_the_code_is_what_was_asked(ctx) is right

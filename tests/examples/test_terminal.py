@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, argv, told):
 def test_a_variable_that_is_empty_is_one_that_is_not_set():
     empty = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"), "")
     code = (
-        "from looplet.examples.hello_world import _arguments; given = _arguments([]);"
+        "from looplet.examples.hello_world.cli import _arguments; given = _arguments([]);"
         "print(given.base_url, given.model)"
     )
     ran = subprocess.run(

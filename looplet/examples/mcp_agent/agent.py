@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+from zlib import crc32
 
 from looplet import LoopConfig, ToolSpec, tools_from
 from looplet.core.codec import JSON
@@ -32,6 +33,15 @@ def build(
             generate_kwargs={} if seed is None else {"seed": seed},
         ),
     }
+
+
+def seed_of(task_id: str, trial: int | None) -> int | None:
+    """What a trial's sampling begins with, so that nobody picks it; a script has no trials.
+
+    >>> seed_of("reserve-figs", 1) == seed_of("reserve-figs", 2), seed_of("reserve-figs", None)
+    (False, None)
+    """
+    return None if trial is None else crc32(f"{task_id}/{trial}".encode()) >> 1
 
 
 def described(tools: Iterable[ToolSpec]) -> list[JSON]:
