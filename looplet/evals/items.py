@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
 from functools import partial, update_wrapper
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -143,9 +142,11 @@ class EvalItem(EvalNode):
 
     def runtest(self) -> None:
         """Evaluate, keep the verdict, and tell pytest of it in pytest's own terms."""
+        from looplet.trajectory.stored import anew  # loads Arrow
+
         self.outcome = None
         given = Given(judge=self.judge, case=self.case, fixtures=self.funcargs)
-        context = EvalContext.from_trajectory(deepcopy(self.trajectory))  # no other eval's
+        context = EvalContext.from_trajectory(anew(self.trajectory))  # no other eval's
         label = self.name.partition("[")[2].removesuffix("]")
         evaluation = self.evaluate(context, given, label)
         self.settle(evaluation.outcome, evaluation.result)

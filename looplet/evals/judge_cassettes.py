@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from looplet.errors import CassetteError, CassetteMissing
-from looplet.evals.cassettes import file_name
 from looplet.evals.marks import name_of, wants_of
 from looplet.evals.running import Evaluation, Given, evaluate, failed
 
@@ -52,6 +51,8 @@ class JudgeCassettes:
 
     def path_of(self, name: str, label: str) -> Path:
         """The cassette of an eval on a run."""
+        from looplet.evals.cassettes import file_name  # loads the replay room
+
         return self.folder / file_name([], f"{name}[{label}]")
 
     @contextmanager

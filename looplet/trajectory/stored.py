@@ -322,3 +322,10 @@ def stored_run(group: RowGroup, row: int) -> Trajectory:
     run: Any = _new(StoredTrajectory)
     run.group, run.place = group, row
     return run  # type: ignore[no-any-return] # it is one
+
+
+def anew(run: Trajectory) -> Trajectory:
+    """The run for somebody who may change it: a stored one as it is stored, else a deep copy."""
+    if type(run) is StoredTrajectory:
+        return stored_run(run.group, run.place)
+    return deepcopy(run)
