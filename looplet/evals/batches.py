@@ -90,7 +90,7 @@ class Batch:
             arguments = arguments_for(function, given)
             values = self._judge(function, absences, arguments) if count else []
             found = (_evaluation(name, value) for value in values)
-        except Exception as error:  # noqa: BLE001 - as in evaluate: what an eval raises is kept
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in evaluate: what an eval raises is kept
             found = repeat(failed(name, error), count)
         share = (clock() - start) / max(1, count)
         for place in range(len(self.contexts)):

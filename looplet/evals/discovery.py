@@ -15,6 +15,7 @@ from typing import Any, Literal
 from looplet.core.codec import digest
 from looplet.errors import EvalError
 from looplet.evals.marks import PREFIX, is_eval
+from looplet.evals.overlooked import overlooked
 
 PATTERN = "eval_*.py"
 """How files of evals are named."""
@@ -33,8 +34,8 @@ def eval_discover(
 
     Only functions defined in a file count, not those that it imports. Hidden folders and virtual
     environments below a directory are left out. A file that fails to import is a warning that
-    names it, or with ``on_error="raise"`` an ``EvalError``. Raises ``EvalError`` if there is no
-    such path.
+    names it, or with ``on_error="raise"`` an ``EvalError``; so is one with something in it that
+    looks like an eval and is none, as a lambda. Raises ``EvalError`` if there is no such path.
     """
     evals: list[Callable[..., Any]] = []
     for file in files_of(Path(path), pattern):
@@ -45,6 +46,11 @@ def eval_discover(
                 raise
             warnings.warn(str(error), stacklevel=2)
             continue
+        troubles = [f"{file}: {each}" for each in overlooked(module, file, prefix=prefix)]
+        if troubles and on_error == "raise":
+            raise EvalError("; ".join(troubles))
+        for trouble in troubles:
+            warnings.warn(trouble, stacklevel=2)
         evals += [each for each in vars(module).values() if _counts(each, module, prefix)]
     return list(dict.fromkeys(evals))
 
@@ -86,8 +92,10 @@ def load_file(file: Path) -> ModuleType:
     try:
         with _importable(file.resolve().parent):
             loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a test framework's word to skip a file is no Exception
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise EvalError(
             f"{file} cannot be imported: {type(error).__name__}: {error}. Mend it, or move it away."
         ) from error

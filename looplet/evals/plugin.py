@@ -54,6 +54,7 @@ _PATHS = (
 )
 """Options that name a place."""
 _LEFT_ALONE = pytest.StashKey[set[Path]]()
+_CHECKED = pytest.StashKey[bool]()
 _REFUSED = pytest.StashKey[str]()
 
 
@@ -255,6 +256,7 @@ def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class, name: str, obj: object
 ) -> list[pytest.Item] | None:
     """Make an eval's items; ``None`` leaves the object to pytest."""
+    _check_module(collector)
     if type(obj) is not FunctionType:
         return None
     marked = MARKED in obj.__dict__
@@ -267,6 +269,18 @@ def pytest_pycollect_makeitem(
     from looplet.evals.collect import make_items
 
     return make_items(collector, name, obj)
+
+
+def _check_module(collector: pytest.Module | pytest.Class) -> None:
+    """Once for each eval file, refuse what looks like an eval and would be none."""
+    meant = isinstance(collector, pytest.Module) and _is_eval_file(collector.path)
+    if not meant or _CHECKED in collector.stash or not _scores(collector.config):
+        return
+    from looplet.evals.overlooked import overlooked
+
+    collector.stash[_CHECKED] = True
+    for trouble in overlooked(collector.obj, collector.path):
+        raise collector.CollectError(f"{collector.path.name}: {trouble}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config) -> None:

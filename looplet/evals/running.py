@@ -27,7 +27,7 @@ class Evaluation:
 
     result: EvalResult
     outcome: Outcome
-    error: Exception | None = None
+    error: Exception | SystemExit | None = None
     """What the eval raised, with its traceback."""
 
 
@@ -56,7 +56,7 @@ def evaluate(
     """Run an eval on a context. ``clock`` gives seconds.
 
     What the eval raises is kept, not raised: ``NotEvaluable`` is that outcome, anything else is
-    an error, as is a return value that ``EvalResult.from_return`` refuses.
+    an error, ``sys.exit(0)`` too, as is a return value that ``EvalResult.from_return`` refuses.
 
     >>> evaluate(lambda ctx: ctx.completed, EvalContext([], stop_reason="done")).outcome.value
     'pass'
@@ -74,12 +74,12 @@ def evaluate(
         value = function(context, **arguments)
         result = EvalResult.from_return(value, name=name)
         evaluation = Evaluation(result=result, outcome=result.outcome)
-    except Exception as error:  # noqa: BLE001 - the one place where an eval's exception is caught
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the one place that catches an eval's
         evaluation = failed(name, error)
     return timed(evaluation, clock() - start)
 
 
-def failed(name: str, error: Exception) -> Evaluation:
+def failed(name: str, error: Exception | SystemExit) -> Evaluation:
     """What came of an eval that raised."""
     if isinstance(error, NotEvaluable):
         label = SKIPPED if isinstance(error, NoJudge) else Outcome.NOT_EVALUABLE.value

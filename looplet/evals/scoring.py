@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from looplet.evals.caveats import caveat_lines
 from looplet.evals.collect import TROUBLE, agents_of, choice_line, judge_of, prepare, stored_of
 from looplet.evals.contrast import Contrast
 from looplet.evals.contrast_table import contrast_lines
+from looplet.evals.discovery import PATTERN
 from looplet.evals.gate_baseline import Demand
 from looplet.evals.items import EvalNode
 from looplet.evals.results import Outcome
@@ -72,6 +74,8 @@ class Scoring:
         """Failures of reports that are no eval's verdict."""
         self.uncollected: set[str] = set()
         """Files that could not be collected; with workers, each tells of them."""
+        self.passed_over: dict[str, str] = {}
+        """Eval files that skip themselves as a whole, and why."""
         self.summaries: list[EvalSummary] = []
         self.verdict: gate.Verdict | None = None
         self.against: Against | None = None
@@ -149,9 +153,12 @@ class Scoring:
             self.other_failures += 1
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note files that could not be collected."""
+        """Note files that could not be collected, or did not want to be."""
         if report.failed:
             self.uncollected.add(report.nodeid)
+        elif report.skipped and Path(report.nodeid).match(PATTERN):
+            told = report.longrepr
+            self.passed_over[report.nodeid] = told[2] if isinstance(told, tuple) else "skipped"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
@@ -228,6 +235,9 @@ class Scoring:
         if stopped or len(self.scored) < self.selected:
             troubles.append("the run ended before every eval had run")
         troubles += [f"{each} could not be collected" for each in sorted(self.uncollected)]
+        if not self.allow_skipped:
+            found = sorted(self.passed_over.items())
+            troubles += [f"{each} was left out as a whole: {why}" for each, why in found]
         if not self.scored and self._is_empty_store():
             troubles.append(f"the store {self.store} holds no trajectory")
         troubles += [

@@ -22,7 +22,7 @@ from looplet.evals.scored import sendable
 from looplet.evals.summary import EvalSummary, summarize
 from looplet.evals.verdicts import Verdicts
 
-_RUN_BROKEN_OFF = (pytest.skip.Exception, pytest.fail.Exception, SystemExit)
+_RUN_BROKEN_OFF = (pytest.skip.Exception, pytest.fail.Exception)
 """What ends one run's evaluation and is no ``Exception``; an interrupt ends them all."""
 
 
@@ -140,7 +140,7 @@ def properties(summary: EvalSummary) -> list[tuple[str, object]]:
 
 
 def failure_text(
-    summary: EvalSummary, first_error: Exception | None, function: FunctionType
+    summary: EvalSummary, first_error: BaseException | None, function: FunctionType
 ) -> str:
     """How many runs failed, and the first of them by name."""
     failing = summary.failed + summary.errors
@@ -158,7 +158,7 @@ def failure_text(
     return text if first_error is None else f"{text}\n{_traceback(first_error, function)}"
 
 
-def _traceback(error: Exception, function: FunctionType) -> str:
+def _traceback(error: BaseException, function: FunctionType) -> str:
     """The first error as Python shows it, from the user's eval on."""
     frames = traceback.walk_tb(error.__traceback__)
     places = [place for place, (frame, _) in enumerate(frames) if _is_in(frame, function)]

@@ -94,6 +94,48 @@ ROWS = {
         source=f"{MARK}@eval_mark(required=True)\ndef eval_x(ctx): return True",
         include="verdict",
     ),
+    "sys.exit(0)": Row(
+        cause=r"eval_x: \d+ error", source="import sys\ndef eval_x(ctx): sys.exit(0)"
+    ),
+    "a file that skips itself": Row(
+        cause=r"could not import 'nowhere_at_all'",
+        source="import pytest\npytest.importorskip('nowhere_at_all')\ndef eval_x(ctx): return True",
+    ),
+    "an eval that is no function of the file": Row(
+        cause=r"eval_other.py could not be collected|eval_x is an object of partial, which is not",
+        source="import functools\neval_x = functools.partial(lambda ctx, ok: ok, ok=True)",
+    ),
+    "an eval that a decorator hides": Row(
+        cause=r"could not be collected|eval_x is the function outer.<locals>.inner",
+        source=f"""{MARK}
+def outer(function):
+    def inner(ctx): return function(ctx)
+    return inner
+@outer
+def eval_x(ctx): return True""",
+    ),
+    "an eval in a class": Row(
+        cause=r"eval_other.py could not be collected|Evals.price is an eval in a class",
+        source=f"{MARK}class Evals:\n    @eval_mark()\n    def price(self, ctx): return True",
+    ),
+    "an eval that is defined twice": Row(
+        cause=r"eval_other.py could not be collected|eval_x is defined twice, in lines 1 and 2,",
+        source="def eval_x(ctx): return False\ndef eval_x(ctx): return True",
+    ),
+    "what was imported, and what is no eval": Row(
+        cause="",
+        source="""
+import pytest
+from looplet import eval_mark as eval_label
+from shared import eval_hidden
+eval_limit = 3
+@pytest.fixture
+def eval_data(): return 3
+class Judge:
+    def eval_text(self): return 3
+@eval_label()
+def price(ctx): return True""",
+    ),
     "an eval that takes no context": Row(
         cause=r"could not be collected|takes no context", source="def eval_x(): return True"
     ),
@@ -165,6 +207,8 @@ def test_it_holds_or_not_alike(desk, write, capsys, front, name):
     row = ROWS[name]
     if row.alone:
         (desk.path / "evals" / "eval_price.py").unlink()
+    hidden = "def outer(function):\n    return lambda ctx: function(ctx)\n"
+    write(f"{hidden}@outer\ndef eval_hidden(ctx): return False", "shared.py")
     if row.source:
         write(row.source, "eval_other.py")
     held, text = FRONTS[front](desk, row)
