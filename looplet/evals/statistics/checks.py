@@ -59,3 +59,11 @@ def is_pass_fail(tasks: Tasks) -> bool:
 def means(tasks: Tasks) -> list[float]:
     """The mean of each task's trials."""
     return [math.fsum(trials) / len(trials) for trials in tasks]
+
+
+def trials_a_task(tasks: Tasks) -> float:
+    """How often tasks were tried, as their mean's variance has it: the harmonic mean.
+
+    Every task weighs the same, so a thousand trials of one make the others no surer.
+    """
+    return len(tasks) / math.fsum(1 / len(trials) for trials in tasks)

@@ -27,7 +27,8 @@ def effective_tasks(
     """The number of independent tasks of one trial that the sample is worth; at least ``n``.
 
     ``single`` is the sum of squares that ``n`` single trials would have, ``seen`` the one between
-    the means of tasks; ``most`` is the number of trials a task, for trials that pass or fail.
+    the means of tasks; ``most`` is the number of trials a task (their harmonic mean, where tasks
+    were not tried equally often), for trials that pass or fail.
     """
     unbiased = seen * n / (n - 1) if n > 1 else single
     return n * max(1.0, min((single + events) / (unbiased + events), most))

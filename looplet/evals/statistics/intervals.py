@@ -6,7 +6,14 @@ import math
 from typing import NamedTuple
 
 from looplet.errors import StatisticsError
-from looplet.evals.statistics.checks import Tasks, check_share, check_tasks, is_pass_fail, means
+from looplet.evals.statistics.checks import (
+    Tasks,
+    check_share,
+    check_tasks,
+    is_pass_fail,
+    means,
+    trials_a_task,
+)
 from looplet.evals.statistics.effective import RATE_EVENTS, effective_tasks
 from looplet.evals.statistics.special import normal_quantile
 
@@ -63,7 +70,7 @@ def clustered_interval(tasks: Tasks, confidence: float = 0.95) -> Interval:
     rates = means(tasks)
     n = len(rates)
     rate = math.fsum(rates) / n
-    most = sum(map(len, tasks)) / n if is_pass_fail(tasks) else math.inf
+    most = trials_a_task(tasks) if is_pass_fail(tasks) else math.inf
     worth = effective_tasks(
         n=n,
         single=n * rate * (1 - rate),

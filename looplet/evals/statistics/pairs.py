@@ -7,10 +7,16 @@ scores do, and how much more is what ``effective_tasks`` finds out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from looplet.evals.statistics.checks import Tasks, check_pairs, check_tasks, is_pass_fail, means
+from looplet.evals.statistics.checks import (
+    Tasks,
+    check_pairs,
+    check_tasks,
+    is_pass_fail,
+    means,
+    trials_a_task,
+)
 from looplet.evals.statistics.effective import effective_tasks
 
 
@@ -27,7 +33,8 @@ class Pairs:
     seen: float
     """Sum of squares of the tasks' differences around their mean."""
     most: float
-    """Trials a task, the harmonic mean of both sides', if trials pass or fail; else infinity."""
+    """Trials a task, the harmonic mean of all tasks' and sides', if trials pass or fail; else
+    infinity."""
 
     @property
     def difference(self) -> float:
@@ -68,9 +75,4 @@ def pair(candidate: Tasks, baseline: Tasks) -> Pairs:
 def _trials(candidate: Tasks, baseline: Tasks) -> float:
     if not (is_pass_fail(candidate) and is_pass_fail(baseline)):
         return math.inf
-    return 2 / (1 / _mean(map(len, candidate)) + 1 / _mean(map(len, baseline)))
-
-
-def _mean(counts: Iterable[int]) -> float:
-    numbers = list(counts)
-    return sum(numbers) / len(numbers)
+    return 2 / (1 / trials_a_task(candidate) + 1 / trials_a_task(baseline))

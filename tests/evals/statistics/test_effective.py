@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looplet.evals.statistics import clustered_interval, wilson_interval
+from looplet.evals.statistics import (
+    clustered_interval,
+    noninferiority_test,
+    paired_interval,
+    wilson_interval,
+)
 from looplet.evals.statistics.effective import effective_tasks
 
 SQUARES = st.floats(0, 50)
@@ -35,3 +40,13 @@ def test_it_takes_events_to_make_trials_worth_more_than_their_task():
     ]
     assert lows[0] == pytest.approx(wilson_interval(20, 20).low)
     assert lows[0] < lows[1] < wilson_interval(99, 100).low
+
+
+@pytest.mark.parametrize("trials", [10, 1000])
+def test_many_trials_of_one_task_make_the_others_no_surer(trials):
+    coins, other = [[0, 1]] * 20, [*[[0, 1]] * 19, [0, 1] * trials]
+    for interval in (clustered_interval, lambda tasks: paired_interval(tasks, coins)):
+        few, many = interval(coins), interval(other)
+        assert 0.97 * (few.high - few.low) < many.high - many.low < few.high - few.low
+    few, many = (noninferiority_test(each, coins, margin=0.3) for each in (coins, other))
+    assert 0.8 * few < many <= few
