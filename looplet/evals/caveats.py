@@ -15,9 +15,19 @@ TASKS = 3
 
 
 def caveat_lines(summaries: Sequence[EvalSummary]) -> list[str]:
-    """Evals by judges that nobody validated, and evals that are flaky, worst first."""
-    lines = [*_judge_lines(summaries), *_flaky_lines(summaries)]
+    """Judges that nobody validated, scores of another scale, and flaky evals, the worst first."""
+    lines = [*_judge_lines(summaries), *_scale_lines(summaries), *_flaky_lines(summaries)]
     return [escape_controls(line) for line in lines]
+
+
+def _scale_lines(summaries: Iterable[EvalSummary]) -> Iterator[str]:
+    for each in summaries:
+        low, high = min(each.scores, default=0), max(each.scores, default=0)
+        if not 0 <= low <= high <= 1:
+            yield (
+                f"{each.eval.name}: scores from {low:g} to {high:g}; thresholds are averages from "
+                "0 to 1, and one high score makes up for many of 0: scale them"
+            )
 
 
 def _judge_lines(summaries: Iterable[EvalSummary]) -> Iterator[str]:

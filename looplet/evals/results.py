@@ -190,7 +190,9 @@ def _finite(value: Any, name: str, what: str) -> float:
 
 
 def _checked(result: EvalResult, name: str) -> EvalResult:
-    named = result.name or name
+    named = str(result.name or name)
+    if not isinstance(result.label, str | None):
+        raise EvalError(f"{named or 'the eval'} gave {result.label!r} as label, which is no text.")
     score = _plain(result.score)
     if score is not None:
         score = _number(score, named, "score")
@@ -200,7 +202,13 @@ def _checked(result: EvalResult, name: str) -> EvalResult:
     details = [str(detail) for detail in result.details]
     metadata = to_jsonable({str(key): value for key, value in result.metadata.items()})
     return replace(
-        result, name=named, score=score, metrics=metrics, details=details, metadata=metadata
+        result,
+        name=named,
+        score=score,
+        metrics=metrics,
+        details=details,
+        explanation=str(result.explanation or ""),
+        metadata=metadata,
     )
 
 

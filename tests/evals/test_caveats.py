@@ -53,6 +53,18 @@ def test_an_eval_is_flaky_where_trials_of_one_task_differ(trials):
     assert bool(caveat_lines([summary])) is bool(mixed)
 
 
+@pytest.mark.parametrize("odd", [5.0, -0.25, None])
+def test_scores_that_a_threshold_says_nothing_of_are_named(odd):
+    verdicts = scored({"a": [True, False]})
+    if odd is None:
+        assert caveat_lines(summarize(scored({"a": [True], "b": [False]}))) == []
+        return
+    verdicts.append(replace(verdicts[0], task="b", result=EvalResult(score=odd)))
+    low, high = min(0.0, odd), max(1.0, odd)
+    told = f"eval_x: scores from {low:g} to {high:g}; thresholds are averages from 0 to 1"
+    assert caveat_lines(summarize(verdicts))[0].startswith(told)
+
+
 def test_a_flaky_eval_is_named_with_its_pass_hat_k_and_its_worst_tasks():
     trials = {
         "calm": [True, True, True],

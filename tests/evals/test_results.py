@@ -136,6 +136,15 @@ def test_a_result_is_itself_with_its_name_filled_in():
     assert given_result.name == ""
 
 
+def test_what_is_said_is_text_whatever_an_eval_gave():
+    odd = EvalResult(7, score=0.0, explanation=["late", 3])
+    result = EvalResult.from_return(odd)
+    assert (result.name, result.explanation) == ("7", "['late', 3]")
+    assert EvalResult.from_return(EvalResult(score=1.0, explanation=None)).explanation == ""
+    with pytest.raises(EvalError, match="eval_x gave 7 as label, which is no text"):
+        EvalResult.from_return(EvalResult(score=1.0, label=7), name="eval_x")
+
+
 def test_exact_numbers_count():
     assert EvalResult.from_return(Fraction(1, 4)).score == 0.25
     assert EvalResult.from_return(Decimal("0.75")).score == 0.75
