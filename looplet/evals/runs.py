@@ -114,12 +114,27 @@ class Labels:
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        """The last number behind each label that was wanted again."""
 
     def of(self, trajectory: Trajectory) -> str:
         """The label of the next run."""
-        label = _unique(label_of(trajectory), safe(trajectory.trajectory_id), self._seen)
+        label = label_of(trajectory)
+        own = safe(trajectory.trajectory_id)
+        if label in self._seen and own != label:
+            label = f"{label}-{own}"
+        if label in self._seen:
+            label = self._numbered(label)
         self._seen.add(label)
         return label
+
+    def _numbered(self, stem: str) -> str:
+        """The first of its numbers that is free, from 2 on."""
+        number = self._numbers.get(stem, 1) + 1
+        while f"{stem}-{number}" in self._seen:
+            number += 1
+        self._numbers[stem] = number
+        return f"{stem}-{number}"
 
 
 def label_of(trajectory: Trajectory) -> str:
@@ -137,13 +152,3 @@ def safe(text: str) -> str:
     'tau_bench_retail_3'
     """
     return _UNSAFE.sub("_", text).strip("_")[:LABEL_CHARS] or "_"
-
-
-def _unique(label: str, trajectory_id: str, seen: set[str]) -> str:
-    if label in seen and trajectory_id != label:
-        label = f"{label}-{trajectory_id}"
-    stem, count = label, 1
-    while label in seen:
-        count += 1
-        label = f"{stem}-{count}"
-    return label

@@ -45,3 +45,8 @@ def test_appending_runs_changes_no_label(before, after):
 def test_a_second_run_of_a_trial_is_told_by_its_id(run):
     again = run("pears", 0, 2.0, trajectory_id="second")
     assert labels([run("pears", 0, 2.0), again]) == ["pears-0", "pears-0-second"]
+
+
+def test_runs_whose_long_ids_begin_alike_are_numbered(run):
+    alike = [run(None, None, 2.0, trajectory_id="x" * 200 + end) for end in "abc"]
+    assert labels(alike) == ["x" * 80, f"{'x' * 80}-2", f"{'x' * 80}-3"]
