@@ -33,6 +33,8 @@ class Beside:
     """By what share of trials more the candidate has no value, on tasks that both tried."""
     unevaluable_baseline: int = 0
     """Runs of the baseline that were not evaluable."""
+    same: bool = False
+    """Whether both sides replay the same recordings, and the eval says the same of each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,17 @@ def _beside(info: EvalInfo, ours: Side, theirs: Side, found: EvalComparison | No
         changed=_changed(ours, theirs),
         less_evaluable=_less_evaluable(ours.words, theirs.words),
         unevaluable_baseline=sum(w.value is None and not w.measured for w in theirs.words),
+        same=_same(ours, theirs),
     )
+
+
+def _same(ours: Side, theirs: Side) -> bool:
+    """Whether nothing differs where nothing is left to chance, which replies alone are."""
+    here, there = (
+        {(word.task, word.recording): (word.value, word.measured) for word in side.words}
+        for side in (ours, theirs)
+    )
+    return here == there and all(recording is not None for _, recording in here)
 
 
 def _mean(side: Side, tasks: Iterable[str]) -> float | None:

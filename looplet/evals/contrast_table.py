@@ -9,6 +9,7 @@ from looplet.evals.columns import aligned
 from looplet.evals.contrast import Beside, Contrast
 
 NOT_COMPARED = "not compared"
+SAME = "the same on each recording"
 LEAST = 0.001
 """The smallest p-value that is shown as it is."""
 
@@ -46,7 +47,7 @@ def _cells(each: Beside) -> tuple[str, ...]:
         f"{found.difference:+.2f}",
         f"{low:+.2f} to {high:+.2f}",
         _chance(found.corrected_p_value),
-        found.verdict,
+        SAME if each.same else found.verdict,
     )
 
 
@@ -86,7 +87,7 @@ def _notes_of(each: Beside) -> Iterator[str]:
         word = "less" if each.less_evaluable > 0 else "more"
         share = abs(each.less_evaluable)
         yield f"evaluable on {word} of its runs than of the baseline's, by a share of {share:.2f}"
-    if each.found and each.found.same_recording:
+    if each.found and each.found.same_recording and not each.same:
         same, tasks = len(each.found.same_recording), len(each.found.tasks)
         yield (
             f"{same} of {tasks} tasks replay one recording on both sides: only what is not in it, "

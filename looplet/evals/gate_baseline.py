@@ -75,7 +75,7 @@ def _causes(each: Beside, margin: float) -> Iterator[str]:
         yield f"it cannot be compared with the baseline: {each.why_not}"
     elif each.found.finding is Finding.WORSE:
         yield f"worse than the baseline: {_difference(each.found)}"
-    elif each.found.finding not in _SHOWN:
+    elif each.found.finding not in _SHOWN and not each.same:
         yield f"not shown to be no worse than the baseline: {_too_little(each.found)}"
 
 

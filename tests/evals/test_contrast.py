@@ -101,8 +101,10 @@ def test_replays_of_a_recording_are_one_trial_as_low_as_the_lowest():
     row = one([*ours, say(1.0, 3, task="a")], [say(1.0, 0, task="a", recording="r")])
     assert row.candidate == 0.5
     assert row.found.same_recording == ("a",)
-    lines = contrast_lines(contrast(ours, ours))
+    lines = contrast_lines(contrast(ours, [say(0.5, 0, task="a", recording="r")]))
     assert "1 of 1 tasks replay one recording on both sides" in "\n".join(lines)
+    lines = contrast_lines(contrast(ours, ours))
+    assert "the same on each recording" in "\n".join(lines)
 
 
 def test_scores_without_bounds_are_not_compared():

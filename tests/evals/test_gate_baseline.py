@@ -68,6 +68,27 @@ def test_too_little_data_does_not_hold_and_says_what_would_do():
     assert "so many can show no difference, and about" in causes(said([1.0] * 2), said([1.0] * 2))
 
 
+def replayed(values, *, recordings="abcdefgh"):
+    return [
+        say(value, place, task=f"t{place}", recording=name)
+        for place, (value, name) in enumerate(zip(values, recordings, strict=False))
+    ]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=6), st.data())
+def test_few_recordings_are_enough_where_each_comes_to_the_same_and_nowhere_else(values, data):
+    before = replayed(values)
+    assert judge(replayed(values), before).held
+    place = data.draw(st.integers(0, len(values) - 1))
+    for value in {0.0, 0.5, 1.0} - {values[place]}:
+        after = replayed([*values[:place], value, *values[place + 1 :]])
+        assert not judge(after, before).held
+    assert not judge(replayed(values, recordings="xbcdefgh"), before).held, "recorded anew"
+    assert not judge(replayed([*values, 1.0]), before).held, "one more"
+    assert not judge(said(values), said(values)).held, "live runs"
+    assert not judge(replayed(values), before, BETTER).held
+
+
 def test_better_wants_one_that_is_better_and_none_that_is_not_no_worse():
     both = [*said(ALIKE), *said(ALIKE, info=OTHER)]
     assert judge(both, [*said(ALIKE), *said(LOST, info=OTHER)], BETTER).held
