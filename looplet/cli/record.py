@@ -26,7 +26,8 @@ def add_to(commands: Commands) -> None:
     parser = commands.add_parser(
         "record",
         help="run an agent, or a script that runs some, into a cassette",
-        description="Run an agent, or a script that starts loops itself, and record every call.",
+        description="Run an agent, or a script that starts loops itself, and record every call. "
+        "Exits 1 if an agent's model failed for good; the cassette keeps that.",
         usage="looplet record TARGET --cassette F [options] [-- ARGUMENTS...]",
         epilog="TARGET is module:build or file.py:build, a function without arguments that gives "
         "llm, tools and config; a bundle's folder, whose model is that of OPENAI_BASE_URL, "

@@ -101,7 +101,7 @@ class AgentBlueprint:
         made: AgentBlueprint = _part(cls, parts)
         return made
 
-    def fingerprint(self, *, include_metadata: bool = True) -> str:
+    def fingerprint(self, include_metadata: bool = True) -> str:  # noqa: FBT001, FBT002 - as promised
         """SHA-256 of the sorted JSON, in hex: the same on every machine and in every run.
 
         Where the agent comes from is not in it, since a path is one machine's.

@@ -52,7 +52,7 @@ class SkillBundle:
     module: ModuleType
     import_roots: tuple[Path, ...]
     """Folders whose modules the bundle imports by their plain names."""
-    siblings: Siblings = field(repr=False)
+    siblings: Siblings | None = field(default=None, kw_only=True, repr=False)
 
     @property
     def card(self) -> SkillCard:
@@ -64,7 +64,7 @@ class SkillBundle:
 
         The bundle's own code needs none: its imports find them always.
         """
-        return self.siblings.context()
+        return (self.siblings or Siblings(self.root)).context()
 
     def build_preset(self, runtime: SkillRuntime | None = None) -> AgentPreset:
         """The agent. Raises what ``build`` raises; ``NoAgent``, a ``TypeError``, if it gives none.

@@ -35,7 +35,7 @@ def build(runtime: SkillRuntime) -> AgentPreset:
 '''
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ClaudeSkillCompatibility:
     """How much of a skill works as a bundle."""
 

@@ -17,13 +17,13 @@ from looplet.skills.store import skill_files
 OnDuplicate = Literal["raise", "first_wins", "warn"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class BundleCard:
     """What a list shows of a bundle."""
 
     name: str
     description: str = ""
-    path: str
+    path: str = ""
     """Its folder."""
     entrypoint: str = ENTRYPOINT
     tags: tuple[str, ...] = ()

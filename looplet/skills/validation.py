@@ -10,7 +10,7 @@ from looplet.skills.bundle import SkillBundle, SkillRuntime, load_skill_bundle
 from looplet.skills.presets import AgentPreset
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class BundleValidation:
     """What was found."""
 
@@ -23,13 +23,14 @@ class BundleValidation:
 
 
 def validate_skill_bundle(
-    bundle: SkillBundle | str | os.PathLike[str], runtime: SkillRuntime | None = None
+    bundle_or_path: SkillBundle | str | os.PathLike[str], runtime: SkillRuntime | None = None
 ) -> BundleValidation:
     """Load a bundle, build its agent and look at it. Never raises: errors are in what it gives."""
-    name = bundle.skill.name if isinstance(bundle, SkillBundle) else None
+    given = bundle_or_path
+    name = given.skill.name if isinstance(given, SkillBundle) else None
     runtime = runtime or SkillRuntime()
     try:
-        loaded = bundle if isinstance(bundle, SkillBundle) else load_skill_bundle(bundle)
+        loaded = given if isinstance(given, SkillBundle) else load_skill_bundle(given)
         name = loaded.skill.name
         preset = loaded.build_preset(runtime)
         errors, warnings = _errors(preset), _warnings(preset, runtime)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def test_the_quickstart_s_commands(looplet, make_bundle):
     blueprint = json.loads(shown.out)
     assert (blueprint["name"], blueprint["config"]) == ("grocer", {"max_steps": 20})
 
+    shown = looplet("blueprint", root, "-w", ".", "--max-steps", "7")
+    assert json.loads(shown.out)["config"] == {"max_steps": 7}
+
+    assert looplet("export-code", root, "made.py", "--function-name", "make").status == 0
+    assert runpy.run_path("made.py")["make"]().config.max_steps == 20
     said = looplet("export-code", root, "grocer_agent.py")
     assert (said.status, said.out) == (0, f"exported {root} -> grocer_agent.py\n")
     options = ("--name", "grocer-2", "--description", "Prices fruit.", "--tag", "a", "--tag", "b")

@@ -11,10 +11,13 @@ from types import ModuleType
 import pytest
 
 from looplet import AgentPreset, MockLLMBackend, SkillRuntime
+from looplet.__main__ import main
 from looplet.errors import EntrypointMissing, NoAgent, SkillError
 from looplet.provenance import read_trace
 from looplet.skills import (
+    blueprint_from_bundle,
     discover_skill_bundles,
+    export_bundle_to_library_code,
     load_skill_bundle,
     minimal_preset,
     run_skill_bundle,
@@ -255,6 +258,46 @@ def test_discovery_runs_nothing_and_one_bad_bundle_hides_no_other(make_bundle):
         "ok": True,
         "errors": [],
     }
+
+
+COUNTED = """
+from pathlib import Path
+def note(what):
+    with Path({file!r}).open("a") as out:
+        print(what, file=out)
+note("imported")
+""" + GROCER.replace("    steps =", "    note('built')\n    steps =")
+DONE = '{"tool": "done", "args": {"summary": "x"}}'
+NOTED = {
+    "discover_skill_bundles": (lambda root: discover_skill_bundles(root.parent), []),
+    "load_skill_bundle": (load_skill_bundle, ["imported"]),
+    "validate_skill_bundle": (validate_skill_bundle, ["imported", "built"]),
+    "blueprint_from_bundle": (blueprint_from_bundle, ["imported", "built"]),
+    "export_bundle_to_library_code": (
+        lambda root: export_bundle_to_library_code(root, root.parent / "out.py"),
+        ["imported", "built"],
+    ),
+    "run_skill_bundle": (
+        lambda root: [
+            *run_skill_bundle(root, llm=MockLLMBackend([DONE]), task="x", provenance=False)
+        ],
+        ["imported", "built"],
+    ),
+    "list-bundles": (lambda root: main(["list-bundles", str(root.parent)]), []),
+    "run": (
+        lambda root: main(["run", str(root), "x", "--scripted-response", DONE, "--no-trace"]),
+        ["imported", "built"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_a_bundle_is_imported_and_built_as_often_as_it_must_be(make_bundle, tmp_path, name):
+    look, noted = NOTED[name]
+    file = tmp_path / "noted.txt"
+    file.touch()
+    look(make_bundle(looplet=COUNTED.replace("{file!r}", repr(str(file)))))
+    assert file.read_text().split() == noted
 
 
 def test_two_bundles_of_one_name_are_refused_unless_one_is_to_win(make_bundle, caplog):

@@ -252,7 +252,11 @@ def test_a_search_counts_a_name_more_than_a_tag_more_than_a_description_more_tha
 def test_a_model_finds_a_skill_takes_it_up_and_reads_it_in_the_next_prompt(tmp_path):
     write(tmp_path / "fruit", "fruit", body="Prices are in {euro}.")
     manager = SkillManager(FileSkillStore(tmp_path))
-    tools = tools_from(make_skill_tools(manager), include_done=True)
+    both = make_skill_tools(manager)
+    assert [(spec.name, spec.free) for spec in both] == [
+        ("search_skills", True), ("activate_skill", True),
+    ]  # fmt: skip
+    tools = tools_from(both, include_done=True)
     llm = MockLLMBackend(
         [
             '{"tool": "search_skills", "args": {"query": "fruit"}}',
