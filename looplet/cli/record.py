@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, 
 from looplet.errors import CassetteError, LoopletError
 
 if TYPE_CHECKING:
+    from looplet.core.records import Step
     from looplet.replay import Cassette
 
 MODES = ("once", "new_episodes", "all", "rewrite")
@@ -59,14 +61,14 @@ def add_to(commands: Commands) -> None:
 
 
 def record(given: argparse.Namespace) -> int:
-    """Record a run; 1 if nothing came of it."""
+    """Record a run; 1 if nothing came of it, or the model of an agent failed for good."""
     from looplet.replay import Divergence, SideEffectRefused, use_cassette
 
     check_file(given.cassette)
     target = target_of(given.target, workspace=given.workspace, max_steps=given.max_steps)
     run = _script(target, given) if isinstance(target, Script) else _agent(target, given)
     was_there = given.cassette.exists()
-    status = 0
+    status, failure = 0, None
     try:
         with (
             use_cassette(
@@ -77,28 +79,35 @@ def record(given: argparse.Namespace) -> int:
             ) as cassette,
             cassette.ambient(),
         ):
-            run()
+            failure = run()
     except ScriptEnded as end:
         complain_of(end)
         status = end.status
     except (Divergence, SideEffectRefused) as error:
         complain("error", error)
         return 1
-    return status or _told(cassette, replayed=was_there and not cassette.recording)
+    status = status or _told(cassette, replayed=was_there and not cassette.recording)
+    if failure is None:
+        return status
+    remedy = f"{given.cassette} keeps that; --record-mode all records anew"
+    complain("error", f"the run ended with llm_error: {failure.rstrip('.')}. {remedy}")
+    return 1
 
 
-def _script(script: Script, given: argparse.Namespace) -> Any:
+def _script(script: Script, given: argparse.Namespace) -> Callable[[], None]:
+    """Runs the script; whether a model's failure is one of the script's is its own business."""
     return lambda: script.run(given.arguments)
 
 
-def _agent(build: Build, given: argparse.Namespace) -> Any:
+def _agent(build: Build, given: argparse.Namespace) -> Callable[[], str | None]:
+    """Runs the agent, and gives its model's failure if that ended it."""
     if given.arguments:
         raise CassetteError(f"{build.name} takes no arguments; those behind -- are for scripts")
     agent = _with_model(build.agent(), given)
 
-    def run() -> None:
+    def run() -> str | None:
         try:
-            _drive(agent)
+            return _drive(agent)
         except (LoopletError, OSError):
             raise
         except Exception as error:
@@ -116,26 +125,35 @@ def _with_model(agent: Any, given: argparse.Namespace) -> Any:
     return agent
 
 
-def _drive(agent: Any) -> None:
-    """One run, a line a step."""
+def _drive(agent: Any) -> str | None:
+    """One run, a line a step; the failure of the model that ended it, if one did."""
     from looplet.core.backend import is_async
+    from looplet.core.engine import LLM_ERROR
     from looplet.core.loop import async_composable_loop, composable_loop
 
     keywords = {
         "llm": agent.llm, "tools": agent.tools, "task": agent.task, "context": agent.context,
         "hooks": agent.hooks, "config": agent.config, "state": agent.state,
     }  # fmt: skip
+    failure: str | None = None
+
+    def tell(step: Step) -> None:
+        nonlocal failure
+        say(step.pretty())
+        failure = step.tool_result.error if step.tool_call.tool == LLM_ERROR else None
+
     if not is_async(agent.llm):
         for step in composable_loop(**keywords):
-            say(step.pretty())
-        return
+            tell(step)
+        return failure
     import asyncio
 
     async def run() -> None:
         async for step in async_composable_loop(**keywords):
-            say(step.pretty())
+            tell(step)
 
     asyncio.run(run())
+    return failure
 
 
 def _told(cassette: Cassette, *, replayed: bool) -> int:

@@ -40,14 +40,15 @@ def to_jsonable(value: object) -> JSON:
 
 
 def from_jsonable(value: JSON) -> Any:
-    """The value that ``to_jsonable`` was given. Raises ``ValueError`` on what no tag can hold."""
-    if isinstance(value, list):
-        return [from_jsonable(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if TAG not in value:
-        return {key: from_jsonable(item) for key, item in value.items()}
-    return _decode_tagged(value)
+    """The value that ``to_jsonable`` was given.
+
+    Raises ``ValueError`` on what no tag can hold, and on what is nested hundreds of levels deep,
+    which ``to_jsonable`` gives for nothing.
+    """
+    try:
+        return _decode(value)
+    except RecursionError:
+        raise ValueError("stored data is nested too deeply to be read") from None
 
 
 def canonical(value: object) -> str:
@@ -226,6 +227,16 @@ def _encoders() -> tuple[tuple[Any, Any], ...]:
     )
 
 
+def _decode(value: JSON) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if TAG not in value:
+        return {key: _decode(item) for key, item in value.items()}
+    return _decode_tagged(value)
+
+
 def _decode_tagged(value: dict[str, JSON]) -> Any:
     kind, body = value[TAG], value.get("value")
     decode = _decoders().get(kind) if isinstance(kind, str) else None
@@ -239,11 +250,11 @@ def _decode_tagged(value: dict[str, JSON]) -> Any:
 
 
 def _pairs(body: JSON) -> dict[Any, Any]:
-    return {from_jsonable(key): from_jsonable(item) for key, item in body}
+    return {_decode(key): _decode(item) for key, item in body}
 
 
 def _items(body: JSON) -> list[Any]:
-    return [from_jsonable(item) for item in body]
+    return [_decode(item) for item in body]
 
 
 @cache

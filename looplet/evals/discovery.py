@@ -96,9 +96,8 @@ def load_file(file: Path) -> ModuleType:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise EvalError(
-            f"{file} cannot be imported: {type(error).__name__}: {error}. Mend it, or move it away."
-        ) from error
+        told = f"{type(error).__name__}: {error}".rstrip(".")
+        raise EvalError(f"{file} cannot be imported: {told}. Mend it, or move it away.") from error
     return module
 
 

@@ -30,6 +30,29 @@ def test_an_agent_is_recorded_a_line_a_step_and_replays_equal(looplet, target):
     assert (noted("asked.txt"), noted("did.txt")) == before
 
 
+@pytest.mark.parametrize("model", ["MockLLMBackend", "AsyncMockLLMBackend"])
+def test_a_model_that_fails_for_good_is_told_and_its_run_kept(looplet, desk, model):
+    replies = "[*replies(['pear'])][:1], cycle=False"
+    code = f"\ndef failing():\n    return build() | {{'llm': {model}({replies})}}\n"
+    (desk / "agent.py").write_text((desk / "agent.py").read_text() + code)
+    for words in ("3 calls", "was there and was replayed"):
+        said = looplet("record", "agent.py:failing", "--cassette", "run.yaml")
+        assert said.status == 1
+        first, second = said.err.splitlines()
+        assert words in first
+        assert second.startswith("error: the run ended with llm_error: LLM call failed")
+        assert second.endswith(". run.yaml keeps that; --record-mode all records anew")
+    assert read_trajectory("run.yaml").stop_reason == "llm_error"
+
+
+def test_what_a_models_failure_means_for_a_script_is_its_own_business(looplet, desk):
+    model = 'MockLLMBackend([\'{"tool": "plum"}\'], cycle=False)'
+    loop = f"composable_loop({model}, tools=tools_from([], include_done=True))"
+    (desk / "script.py").write_text(f"from looplet import *\nprint([*{loop}][-1].pretty())")
+    said = looplet("record", "script.py", "--cassette", "run.yaml")
+    assert (said.status, said.err) == (0, "run.yaml: 3 calls, 1 run (llm_error)\n")
+
+
 def test_what_is_recorded_says_whose_it_is(looplet):
     looplet("record", "agent:build", "--cassette", "run.yaml")
     with use_cassette("run.yaml") as cassette:

@@ -93,6 +93,22 @@ def test_whatever_is_tagged_it_is_read_or_refused_as_a_value_error(stored):
         from_jsonable(stored)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: [inner],
+        lambda inner: {"a": inner},
+        lambda inner: {TAG: "set", "value": [inner]},
+    ],
+)
+def test_what_is_nested_too_deeply_is_a_value_error(wrap):
+    stored = 1
+    for _ in range(5000):
+        stored = wrap(stored)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        from_jsonable(stored)
+
+
 def test_what_stands_behind_a_tag_is_named_if_it_cannot_be():
     with pytest.raises(ValueError, match="tagged 'bytes' in stored data cannot be read: 7"):
         from_jsonable({"task": {TAG: "bytes", "value": 7}})

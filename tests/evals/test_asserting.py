@@ -77,5 +77,9 @@ def test_what_cannot_be_found_or_called_is_an_error(tmp_path):
     (tmp_path / "eval_broken.py").write_text("import nowhere_at_all\n")
     with pytest.raises(EvalError, match=r"eval_broken\.py cannot be imported"):
         assert_evals_pass(DONE, os.fspath(tmp_path))
+    marked = "from looplet import eval_mark\n@eval_mark('a-b')\ndef eval_a(ctx): ..."
+    (tmp_path / "eval_broken.py").write_text(marked)
+    with pytest.raises(EvalError, match=r"select it\. Mend it, or move it away\."):
+        assert_evals_pass(DONE, os.fspath(tmp_path))
     with pytest.raises(EvalError, match="takes no context"):
         assert_evals_pass(DONE, [lambda: True])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -73,7 +73,7 @@ class Thread:
                 self._take(line)
             except Malformed as error:
                 source.report(error)
-        times = [moment for moment in map(_moment, self.lines) if moment]
+        times = [*self._times(source)]
         known, metadata = self._about()
         record = Node([line.value for line in self.lines], f"$ {self.agent or ''}")
         return self._builder.build(
@@ -90,6 +90,17 @@ class Thread:
             metadata=metadata,
             **known,
         )
+
+    def _times(self, source: Source) -> Iterator[datetime]:
+        """When the lines were written; a time that is none is reported, and its line kept."""
+        for line in self.lines:
+            try:
+                moment = line.get("timestamp").time()
+            except Malformed as error:
+                source.report(error)
+                continue
+            if moment is not None:
+                yield moment
 
     def _take(self, line: Node) -> None:
         kind, name = line.get("type").value, line.get("uuid").text()

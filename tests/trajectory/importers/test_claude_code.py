@@ -148,6 +148,23 @@ def test_sub_agents_are_runs_of_their_own(write, read):
     assert said(nameless.llm_calls[0]) == ["Look, too."]
 
 
+def test_a_time_that_is_none_is_told_and_its_line_is_kept(write, read):
+    lines = Lines()
+    lines.user("Go.")
+    lines.says("m1", use("Read", "a", path="x"), timestamp="yesterday")
+    lines.gives("a", "1", timestamp=None)
+    lines.says("m2", text("Done."), timestamp=[2026])
+    found = read(write(jsonl(lines)))
+    (run,) = found.runs
+    assert [problem.message for problem in found.problems] == [
+        "is not a time: 'yesterday'", "is not a number: a list of 1",
+    ]  # fmt: skip
+    assert all(problem.place.endswith("timestamp") for problem in found.problems)
+    assert [call.timestamp for call in run.llm_calls] == [None, None]
+    assert (run.steps[0].tool_result.data, run.final_output) == ("1", "Done.")
+    assert run.started_at == run.ended_at
+
+
 def test_going_back_takes_back_what_was_said(write, read):
     lines = Lines()
     lines.user("Start.")
