@@ -17,6 +17,8 @@ from tests.pages import blocks_of
 
 NOT_SHOWN = {"looplet.trajectory.arrow": "pyarrow's own modules under one name"}
 """Modules with ``__all__`` that are not the package's face, and why."""
+EXAMPLES = "looplet.examples."
+"""Where names are for reading, and not for import."""
 SHOWN = re.compile(r"(?m)^::: (looplet[\w.]+)$")
 WHOLE = "looplet.errors"
 """The module whose own docstring stands on its page."""
@@ -38,7 +40,9 @@ def listed_names():
     for path in sorted((ROOT / "looplet").rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         module = ".".join(parts).removesuffix(".__init__")
-        if "__all__ = " in path.read_text("utf-8") and module not in NOT_SHOWN:
+        if module.startswith(EXAMPLES) or module in NOT_SHOWN:
+            continue
+        if "__all__ = " in path.read_text("utf-8"):
             names = importlib.import_module(module).__all__
             yield from (f"{module}.{name}" for name in names if name != "__version__")
     for name, value in vars(importlib.import_module(WHOLE)).items():
@@ -52,7 +56,7 @@ def names_in_pages():
         for block in blocks_of(read(page)):
             if block.language == "python":
                 names = imported(ast.parse(block.text))
-                yield from (name for name in names if not name.startswith("looplet.examples."))
+                yield from (name for name in names if not name.startswith(EXAMPLES))
 
 
 def imported(tree):
