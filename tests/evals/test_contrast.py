@@ -119,6 +119,8 @@ def test_an_eval_is_found_by_its_key_else_by_a_name_that_only_one_has():
     both = [*said([1.0]), *said([0.0], info=elsewhere)]
     (row,) = (found := contrast(said([1.0]), both)).evals
     assert (row.baseline, [side.key for side in found.only_baseline]) == (1.0, [elsewhere.key])
+    (row,) = (found := contrast(both, said([1.0]))).evals
+    assert (row.eval, found.only_here) == (INFO, (elsewhere,)), "the one side is not given twice"
     third = replace(INFO, key="third.py::eval_a")
     found = contrast(said([1.0], info=third), both)
     assert found.evals == ()

@@ -51,6 +51,8 @@ def test_it_holds_where_everything_reaches_its_threshold():
     assert verdict(P, P, F, threshold=0.6).held
     assert verdict(F, F).held
     assert verdict(P, N).held
+    assert gate.judge(summarize(scored(P, P))).held, "where nobody names one, it is 1"
+    assert not gate.judge(summarize(scored(*[P] * 99, F))).held
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,7 @@ def test_what_was_skipped_may_be_allowed_but_not_all_of_it_nor_what_is_required(
         both = [replace(one, result=skip), *scored(*others, info=EvalInfo(key="o", name="eval_o"))]
         assert gate.judge(summarize(both), threshold=0, allow_skipped=True).held is allowed
         assert not gate.judge(summarize(both), threshold=0).held
+        assert gate.causes_of(summarize(both)[0], 0), "nothing is allowed that nobody allowed"
     assert not verdict(N, threshold=0, allow_skipped=True).held, "it was asked, and had no data"
 
 
@@ -126,6 +129,12 @@ def test_it_holds_exactly_where_the_average_reaches_the_threshold(values, thresh
     assert not held or average >= threshold - 1e-11, "but for the rounding of floats"
     assert gate.judge(summaries, threshold=values[0]).held or min(values) < values[0]
     assert not gate.judge(summaries, threshold=math.nan).held
+
+
+def test_its_word_on_one_eval_is_short():
+    for outcomes, word in (((P,), "held"), ((P, E), "NOT held"), ((M,), "-")):
+        summaries = summarize(scored(*outcomes))
+        assert gate.cell(summaries[0], gate.judge(summaries, threshold=0)) == word
 
 
 def test_troubles_are_causes():
