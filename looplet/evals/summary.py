@@ -76,6 +76,12 @@ class EvalSummary:
         return mean(self.scores)
 
     @property
+    def task_rate(self) -> float | None:
+        """Passed, 0 to 1, as a mean over tasks, which the interval is of; ``None`` without any."""
+        shares = [Fraction(sum(trials), len(trials)) for trials in self.trials]
+        return float(sum(shares) / len(shares)) if shares else None
+
+    @property
     def interval(self) -> Interval | None:
         """The 95 % interval of the rate over tasks, each weighing the same; ``None`` without.
 
@@ -213,7 +219,18 @@ def trial_lines(summaries: Sequence[EvalSummary]) -> list[str]:
     """What the intervals count, where that is not each verdict once."""
     clustered = any(len(trials) > 1 for each in summaries for trials in each.trials)
     lines = ["intervals are by task: trials of one are alike, and every task weighs the same"]
-    return lines * clustered + replay_lines(summaries)
+    return [*lines * clustered, *_rate_lines(summaries), *replay_lines(summaries)]
+
+
+def _rate_lines(summaries: Iterable[EvalSummary]) -> Iterator[str]:
+    """The rates of tasks that those of runs do not tell, as far as they are shown."""
+    for each in summaries:
+        runs, tasks = f"{each.rate or 0:.2f}", f"{each.task_rate or 0:.2f}"
+        if runs != tasks:
+            yield escape_controls(
+                f"{each.eval.name}: the rate of runs is {runs}, that of tasks is {tasks}: some "
+                "tasks have more verdicts than others"
+            )
 
 
 def replay_lines(summaries: Iterable[EvalSummary]) -> list[str]:

@@ -94,3 +94,19 @@ def test_the_first_that_fail_are_kept_and_all_are_counted():
     (summary,) = summarize(verdicts([("", None, Outcome.FAIL)] * (FAILING + 5)))
     assert [each.trajectory_id for each in summary.failing] == [f"t{n}" for n in range(FAILING)]
     assert summary.failed == FAILING + 5
+
+
+def test_a_rate_of_runs_that_is_not_that_of_tasks_is_told_with_both():
+    easy = [("easy", None, Outcome.PASS)] * 8
+    hard = [(f"hard-{n}", None, Outcome.FAIL) for n in range(3)]
+    (summary,) = summarize(verdicts([*easy, *hard]))
+    low, high = summary.interval
+    assert not low <= summary.rate <= high, "the interval is that of tasks"
+    assert low <= summary.task_rate == 0.25 <= high
+    _, told = trial_lines([summary])
+    assert told == (
+        "eval_x: the rate of runs is 0.73, that of tasks is 0.25: some tasks have more verdicts "
+        "than others"
+    )
+    (nothing,) = summarize(verdicts([("easy", None, Outcome.NOT_EVALUABLE)]))
+    assert (nothing.task_rate, trial_lines([nothing])) == (None, [])
