@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-model test-faults test-install test-ecosystem coverage check format static docs record record-scripted bench bench-peers bench-docs clean
+.PHONY: help demo test test-model test-faults test-install test-ecosystem coverage check format static docs record record-scripted baseline bench bench-peers bench-docs clean
 
 help:           ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -86,6 +86,10 @@ docs: .bench/docs/.ready  ## build the site into build/site, strict, and check e
 record: $(READY)  ## record the runs of a real model on this machine again
 	$(BIN)/python recordings/make_recordings.py
 	$(BIN)/python -m recordings.record_clerk
+	$(BIN)/python recordings/make_baseline.py
+
+baseline: $(READY)  ## score the recorded runs of the parcel desk, to compare later ones with
+	$(BIN)/python recordings/make_baseline.py
 
 record-scripted: $(READY)  ## record the runs again whose model is a script
 	$(BIN)/python recordings/record_scripted.py

@@ -28,8 +28,8 @@ NOT_RUN = {
     ("docs/recordings.md", "make record"): "installs a model and records for minutes",
 }
 """Blocks that are marked ``{.no-run}``: page and first line, and why."""
-CHECKOUT = {"docs/examples.md": ("fixtures", "looplet/examples")}
-"""Pages whose commands are those of a checkout, and the folders of it that they use."""
+CHECKOUT = {"docs/examples.md": ("fixtures", "looplet")}
+"""Pages whose commands are those of a checkout, and the folders of it that they use and change."""
 WRITTEN = "docs/cli.md"
 """Its blocks that are not run are the commands' examples, which `tests/cli/test_help.py` parses."""
 UNLABELLED = ["docs/architecture.md"]
@@ -62,6 +62,8 @@ def test_the_page_does_what_it_says(page, server, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     folder = tmp_path / "page"
     folder.mkdir()
+    if page in CHECKOUT:
+        monkeypatch.setenv("PYTHONPATH", str(folder))
     for each in CHECKOUT.get(page, ()):
         shutil.copytree(ROOT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(folder)

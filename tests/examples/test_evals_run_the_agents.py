@@ -7,17 +7,10 @@ import subprocess
 import sys
 
 import pytest
-import vcr.cassette  # noqa: F401 - loaded here, so that runs inside this process find it loaded
-import yaml  # noqa: F401
 
-import looplet.evals.agents
-import looplet.evals.scoring
-import looplet.evals.statistics
 from tests.conftest import ROOT
 from tests.examples.copies import EXAMPLES, Copy
 from tests.examples.replaying import CASSETTES, rows_of
-
-looplet.evals.statistics.wilson_interval(1, 2)
 
 RUNS = {
     "hello_world": 2,

@@ -5,15 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import vcr.cassette  # noqa: F401 - loaded here, so that runs inside this process find it loaded
-import yaml  # noqa: F401
 
-import looplet.evals.agents
-import looplet.evals.scoring
-import looplet.evals.statistics
 from tests.examples.copies import Copy
-
-looplet.evals.statistics.wilson_interval(1, 2)
 
 
 @pytest.fixture
