@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
@@ -52,10 +53,11 @@ def counted(number: int, what: str) -> str:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """Print what the stream's encoding lacks as escapes, and warnings for users as one line.
+    """Print what the stream's encoding lacks as escapes, and so what warnings and logs say.
 
-    A stream that was closed before the start, which Python has as ``None``, goes nowhere: what is
-    printed to it would go to the other one.
+    A warning about a recording that was killed is a line, and so is what is logged where nobody
+    has set logging up. A stream that was closed before the start, which Python has as ``None``,
+    goes nowhere: what is printed to it would go to the other one.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -67,17 +69,36 @@ def plain_output() -> Iterator[None]:
             reconfigure(errors="backslashreplace")
     shown = warnings.showwarning
 
-    def show(message: Any, category: type[Warning], *rest: Any, **keywords: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        *_: Any,
+        **__: Any,
+    ) -> None:
         if category.__name__ == "LeftoverJournal":  # its own module is not loaded for that
             complain("warning", message)
         else:
-            shown(message, category, *rest, **keywords)
+            say(
+                warnings.formatwarning(message, category, filename, lineno).rstrip(),
+                file=sys.stderr,
+            )
 
     warnings.showwarning = show
+    last_resort, logging.lastResort = logging.lastResort, _Complaints(logging.WARNING)
     try:
         yield
     finally:
-        warnings.showwarning = shown
+        warnings.showwarning, logging.lastResort = shown, last_resort
+
+
+class _Complaints(logging.Handler):
+    """What is logged, each as a line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        complain(record.levelname.lower(), record.getMessage())
 
 
 def forget_output(stream: TextIO | None = None) -> None:

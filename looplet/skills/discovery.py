@@ -56,13 +56,15 @@ def discover_skill_bundles(
     A folder without an entrypoint's file is left out, and so is one whose ``SKILL.md`` cannot be
     read, which is logged; with ``include_invalid`` both are there and say what is wrong. If two
     have the same name the first one found counts after ``first_wins`` and, with a warning in the
-    log, ``warn``; else ``SkillError`` is raised.
+    log, ``warn``; else ``SkillError`` is raised. One that cannot be loaded takes no name.
     """
     if on_duplicate not in ("raise", "first_wins", "warn"):
         raise SkillError(f"on_duplicate is raise, first_wins or warn, not {on_duplicate!r}")
     cards = [_card(path) for path in skill_files(*map(Path, roots))]
-    kept = [card for card in cards if card.ok or include_invalid]
-    return sorted(_distinct(kept, on_duplicate), key=lambda card: card.name)
+    found = _distinct([card for card in cards if card.ok], on_duplicate)
+    if include_invalid:
+        found += [card for card in cards if not card.ok]
+    return sorted(found, key=lambda card: card.name)
 
 
 def _card(file: Path) -> BundleCard:

@@ -104,6 +104,21 @@ def test_what_an_encoding_lacks_is_an_escape(run):
         assert said.out.encode() == process(*argv).out.encode("ascii", "backslashreplace")
 
 
+def test_what_is_logged_and_warned_of_is_escaped_too(desk):
+    root = desk / f"b{NAME}"
+    root.mkdir()
+    (root / "SKILL.md").write_text("---\n")
+    said = process("list-bundles", str(desk))
+    assert (said.status, said.out, said.err.count("\n")) == (0, "", 1)
+    assert said.err.startswith("warning: a bundle cannot be read: ")
+    code = f"import warnings\nwarnings.warn('odd {NAME}')\ndef build(): raise KeyError\n"
+    (desk / "agent.py").write_text(code)
+    told = process("record", "agent.py:build", "--cassette", "a.yaml")
+    assert "agent.py:2: UserWarning: odd od" in told.err
+    for text in (said.err, told.err):
+        assert text.replace("\n", "").isprintable(), text
+
+
 def import_odd(run):
     """A command that shows how far it is, and tells of a file that it cannot read."""
     (run / "in").mkdir()

@@ -309,6 +309,11 @@ def test_two_bundles_of_one_name_are_refused_unless_one_is_to_win(make_bundle, c
         (card,) = discover_skill_bundles(first.parent, on_duplicate=rule)
         assert card.path == str(first)
         assert (str(second) in caplog.text) is (rule == "warn")
+    for folder in ("3/a", "4/a"):  # what cannot be loaded is told, and takes no name
+        (first.parent / folder).mkdir(parents=True)
+        (first.parent / folder / "SKILL.md").write_text("---\n")
+    cards = discover_skill_bundles(first.parent, include_invalid=True, on_duplicate="first_wins")
+    assert [(card.name, card.ok) for card in cards] == [("a", True), ("a", False), ("a", False)]
     with pytest.raises(ValueError, match="not 'both'"):
         discover_skill_bundles(first.parent, on_duplicate="both")
 
