@@ -126,8 +126,12 @@ class Scored:
         }
 
 
-def sendable(value: object) -> object:
-    """A value that every report can hold: lone surrogates of text are escaped."""
+def sendable(value: Any) -> Any:
+    """A value that every report can hold: lone surrogates of text, at any depth, are escaped."""
+    if isinstance(value, dict):
+        return {sendable(key): sendable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(sendable, value)]
     if not isinstance(value, str) or value.isascii():
         return value
     return value.encode("utf-8", "backslashreplace").decode()

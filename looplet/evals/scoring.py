@@ -32,7 +32,7 @@ from looplet.evals.discovery import PATTERN
 from looplet.evals.gate_baseline import Demand
 from looplet.evals.items import EvalNode
 from looplet.evals.results import Outcome
-from looplet.evals.scored import EvalInfo, Scored
+from looplet.evals.scored import EvalInfo, Scored, sendable
 from looplet.evals.summary import EvalSummary, reason_lines, summarize, table, trial_lines
 from looplet.evals.verdicts import Verdicts, to_text
 
@@ -141,6 +141,11 @@ class Scoring:
             report.looplet_scored = to_text(item.verdicts)  # type: ignore[attr-defined]
         else:
             self.scored[item.nodeid] = item.verdicts
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
+        """Let a worker send what an eval said of a model's text, which may be no valid Unicode."""
+        return sendable((yield))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take an eval's verdict, or count what is none."""

@@ -200,3 +200,20 @@ def test_workers_tell_of_a_required_eval_that_was_deselected(project, write):
     )
     assert result.ret == FAILED
     result.stdout.fnmatch_lines(["  - eval_must: it is required, and was not run"])
+
+
+@pytest.mark.parametrize("how", [(), ("-n", "1"), ("--junitxml=out.xml", "--tb=long", "-rA")])
+def test_an_error_of_text_that_is_no_unicode_is_an_error_of_its_run_alone(project, write, how):
+    write("""
+        def eval_odd(ctx):
+            if ctx.task["goal"].endswith("plums"):
+                raise ValueError("odd: \\udfff")
+            return True
+    """)
+    arguments = ("--looplet-store", "store", "--looplet-gate=threshold", "evals")
+    result = project.runpytest_subprocess(*arguments, *how)
+    assert result.ret == FAILED
+    result.stdout.fnmatch_lines(
+        ["  eval_odd: ValueError: odd: ?udfff (1)", "gate: NOT held", "  - eval_odd: 1 error"]
+    )
+    result.assert_outcomes(passed=2, failed=1)
