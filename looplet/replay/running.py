@@ -169,7 +169,8 @@ async def areplay(
     parts = agent_of(agent)
     redactor = Redactor.of(redact)
     with use_cassette(path, tools=tools, redact=redactor, stream=stream) as cassette:
-        run = Driven(parts, cassette, replay_of=cassette.content_hash)
+        recorder = recorder_of(cassette, replay_of=cassette.content_hash)
+        run = Driven(parts, cassette, recorder=recorder)
         try:
             await run.drive()
         except BaseException as error:
@@ -240,7 +241,8 @@ async def afork(
     )
     with held(opened, metadata=metadata or {}, tools="recorded") as cassette:
         parent = cassette.content_hash or ""
-        run = Driven(parts, cassette, replay_of=parent, llm=llm)
+        recorder = recorder_of(cassette, replay_of=parent)
+        run = Driven(parts, cassette, recorder=recorder, llm=llm)
         await run.drive()
         if not cassette.recording:
             raise CassetteError(
@@ -252,11 +254,29 @@ async def afork(
     return ForkResult(trajectory=trajectory, at=at, parent=parent, cassette=Path(into))
 
 
+def recorder_of(
+    cassette: Cassette, *, replay_of: str | None, about: Mapping[str, Any] | None = None
+) -> TrajectoryRecorder:
+    """A recorder of one run through a cassette.
+
+    ``about`` is what it is told of the run, beside what the cassette tells.
+    """
+    known: dict[str, Any] = {
+        "runtime": cassette.runtime,
+        "trajectory_id": new_id(),
+        "run_id": new_id(),
+        "cassette": str(cassette.path),
+        "cassette_hash": cassette.content_hash,
+        "replay_of": replay_of,
+    }
+    return TrajectoryRecorder(**{**known, **(about or {})})
+
+
 class Driven:
     """One run of an agent through a cassette, recorded.
 
-    ``asynchronous`` says which loop it is where there is no backend to tell. ``about`` is what the
-    recorder is told of the run, beside what the cassette tells.
+    ``asynchronous`` says which loop it is where there is no backend to tell. ``recorder`` is one
+    of ``recorder_of``; with ``models_wrapped`` it and the cassette are around the agent's models.
     """
 
     def __init__(
@@ -264,37 +284,33 @@ class Driven:
         agent: Agent,
         cassette: Cassette,
         *,
-        replay_of: str | None,
+        recorder: TrajectoryRecorder,
         llm: Any = None,
         asynchronous: bool | None = None,
-        about: Mapping[str, Any] | None = None,
+        models_wrapped: bool = False,
     ) -> None:
-        self._agent, self._cassette = agent, cassette
+        self._agent, self._cassette, self.recorder = agent, cassette, recorder
         llm = agent.llm if llm is None else llm
         self._asynchronous = is_async(llm) if asynchronous is None else asynchronous
-        known: dict[str, Any] = {
-            "runtime": cassette.runtime,
-            "trajectory_id": new_id(),
-            "run_id": new_id(),
-            "cassette": str(cassette.path),
-            "cassette_hash": cassette.content_hash,
-            "replay_of": replay_of,
-        }
-        self.recorder = TrajectoryRecorder(**{**known, **(about or {})})
-        self._keywords = self._given(llm)
+        config = cassette.wrap_config(agent.config)
+        if not models_wrapped:
+            llm = cassette.wrap_llm(llm, async_=self._asynchronous)
+            llm = recorder.wrap_llm(llm, async_=self._asynchronous)
+            config = routed(config, cassette)
+        self._keywords = self._given(llm, config)
 
-    def _given(self, llm: Any) -> dict[str, Any]:
-        agent, cassette, shape = self._agent, self._cassette, self._asynchronous
+    def _given(self, llm: Any, config: LoopConfig) -> dict[str, Any]:
+        agent, cassette = self._agent, self._cassette
         task = agent.task
         if task is None and cassette.runs:
             task = cassette.runs[0].task
         return {
-            "llm": self.recorder.wrap_llm(cassette.wrap_llm(llm, async_=shape), async_=shape),
+            "llm": llm,
             "task": task,
             "tools": cassette.wrap_tools(agent.tools),
             "context": agent.context,
             "hooks": [*agent.hooks, self.recorder],
-            "config": routed(cassette.wrap_config(agent.config), cassette),
+            "config": config,
             "state": agent.state,
         }
 

@@ -532,4 +532,50 @@ def test_a_recording_needs_a_model(shop):
     change(shop, "if live else None", "if False else None")
     result = record(shop)
     result.stdout.fnmatch_lines(["*--looplet-record=once asks a model, and the agent brings none*"])
-    assert not (shop.path / "fixtures").exists()
+    assert files(shop) == []
+
+
+TWO_MODELS = """
+    from looplet import BackendRouter
+
+    @pytest.fixture(scope="session")
+    def agent():
+        def make(case, live, wrap_llm):
+            names = ("asks", "ends")
+            models = {
+                name: wrap_llm(Live([reply]) if live else None, lane=name)
+                for name, reply in zip(names, replies(2.0))
+            }
+            router = BackendRouter(models, routes={name: name for name in names})
+
+            class Turns:
+                turn = 0
+                def select(self, purpose="reasoning"):
+                    self.turn += 1
+                    return router.select("asks" if self.turn % 2 else "ends")
+
+            return {
+                "tools": tools_from([price], include_done=True, done_parameters={"euro": "float"}),
+                "config": LoopConfig(max_steps=3, system_prompt=PROMPT, router=Turns()),
+                "llm": router,
+            }
+        return make
+"""
+
+
+def test_each_model_of_an_agent_is_recorded_and_replayed_in_a_lane_of_its_own(shop):
+    shop.makeconftest(CONFTEST + TWO_MODELS)
+    for args in (("--looplet-record=once",), ()):
+        result = score(shop, "--looplet-out=out", *args)
+        assert result.parseoutcomes() == {"passed": 3, "failed": 1}
+        asked = noted(shop).count("model")
+        assert asked == (4 if args else 0)
+    for name in files(shop):
+        text = (shop.path / "fixtures" / name).read_text()
+        assert re.findall("uri: looplet://(\\w+)/generate", text) == ["asks", "ends"]
+    runs, _ = stored(shop)
+    assert [len(run.llm_calls) for run in runs] == [2] * 4, "each call once"
+    assert runs[0].digest == runs[2].digest
+    change(shop, "self.turn % 2 else", "self.turn % 3 else")
+    result = score(shop)
+    result.stdout.fnmatch_lines(["*lane asks*", "runs: 2 diverged"])

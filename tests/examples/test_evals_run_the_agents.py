@@ -18,6 +18,7 @@ RUNS = {
     "data_agent": 3,
     "mcp_agent": 3,
     "parcel_desk": 24,
+    "router_agent": 3,
 }
 """How many runs of each are recorded."""
 
@@ -71,8 +72,12 @@ BROKEN = {
     ),
     "mcp_agent": (
         "server.py", '"left": STOCK[item]', '"left": STOCK[item] + 1',
-        {("eval_figures_come_from_the_server", f"{task}"): "fail"
+        {("eval_figures_come_from_the_server", task): "fail"
          for task in ("reserve-figs", "all-olives")},
+    ),
+    "router_agent": (
+        "agent.py", "GRAMS[to], 1)", "GRAMS[to] + 1, 1)",
+        {("eval_amount_comes_from_a_tool", task): "fail" for task in ("bread", "jam", "soup")},
     ),
 }  # fmt: skip
 """File, what stands there, what breaks a tool, and what that changes."""
