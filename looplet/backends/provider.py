@@ -109,7 +109,7 @@ class Provider:
             return getattr(sdk, kind)(base_url=url, api_key=key, max_retries=0)
         except bad_url as error:
             raise BackendError(
-                f"{without_login(url or '')!r} is no address of a model server: {error}. Set "
+                f"{plain_url(url or '')!r} is no address of a model server: {error}. Set "
                 f"base_url= or {self.variable('URL')} to one such as http://localhost:8000/v1"
             ) from error
 
@@ -170,8 +170,8 @@ class ProviderBackend(ABC):
 
     @property
     def base_url(self) -> str:
-        """The address that is asked, without a user's name and password."""
-        return without_login(str(getattr(self._client, "base_url", "") or ""))
+        """The address that is asked, without name, password and query."""
+        return plain_url(str(getattr(self._client, "base_url", "") or ""))
 
     @property
     def last_usage(self) -> dict[str, int] | None:
@@ -349,13 +349,13 @@ class AsyncProviderBackend(ProviderBackend):
                 self._meet(error, body, known)
 
 
-def without_login(url: str) -> str:
-    """A URL without the name and password that may stand in it.
+def plain_url(url: str) -> str:
+    """A URL without what may be secret in it: name and password, and its query.
 
-    >>> without_login("http://ann:pw@host:80/v1")
+    >>> plain_url("http://ann:pw@host:80/v1?key=k3y")
     'http://host:80/v1'
     """
-    return re.sub(r"//[^/@]*@", "//", url)
+    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
 def http_errors(name: str) -> tuple[type[Exception], ...]:

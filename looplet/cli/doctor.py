@@ -129,15 +129,19 @@ def _parts(version: str) -> list[int]:
 
 
 def _variables() -> Iterator[Check]:
+    from looplet.backends.provider import plain_url
+
     url = os.environ.get("OPENAI_BASE_URL")
     if not url:
         yield Check(
             name="OPENAI_BASE_URL", status="warn", detail=f"not set; {DEFAULT_URL} is asked"
         )
     elif not _is_http(url):
-        yield Check(name="OPENAI_BASE_URL", status="error", detail=f"{_plain(url)} is no http URL")
+        yield Check(
+            name="OPENAI_BASE_URL", status="error", detail=f"{plain_url(url)} is no http URL"
+        )
     else:
-        yield Check(name="OPENAI_BASE_URL", status="ok", detail=_plain(url))
+        yield Check(name="OPENAI_BASE_URL", status="ok", detail=plain_url(url))
     key = os.environ.get("OPENAI_API_KEY")
     yield Check(
         name="OPENAI_API_KEY",
@@ -158,11 +162,6 @@ def _is_http(url: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is no number
         return False
-
-
-def _plain(url: str) -> str:
-    """A URL, or what should be one, without what may be secret: name, password and query."""
-    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
 
 
 def _model() -> Check:

@@ -14,9 +14,10 @@ def model_of_environment() -> tuple[Any, str]:
     Raises ``MissingExtra`` without the SDK.
     """
     from looplet.backends import OpenAIBackend
+    from looplet.backends.provider import plain_url
 
     # An empty variable is one that is not set.
     url = os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
     key = os.environ.get("OPENAI_API_KEY") or "x"
     model = os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
-    return OpenAIBackend(base_url=url, api_key=key, model=model), f"{model} at {url}"
+    return OpenAIBackend(base_url=url, api_key=key, model=model), f"{model} at {plain_url(url)}"

@@ -64,6 +64,19 @@ def test_a_bundle_runs_in_text_where_the_probe_finds_no_tools(looplet, make_bund
     assert not Path(".looplet").exists()
 
 
+def test_no_secret_of_the_models_address_is_said(looplet, make_bundle, model, monkeypatch):
+    host = model.url.removeprefix("http://")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://ann:p@ss-9@{host}?key=k3y-9")
+    model.says(*[Answer(status=401, body={"error": {"message": "no"}})] * 2)
+    said = looplet("run", str(make_bundle()), "Price it")
+    assert said.status == 1
+    assert f"Model: small at {model.url}\n" in said.out
+    for text in (said.out, said.err, *(path.read_text() for path in Path(".looplet").rglob("*.*")
+                                       if path.is_file())):  # fmt: skip
+        assert "ss-9" not in text
+        assert "k3y-9" not in text
+
+
 def test_a_model_that_refuses_is_one_line(looplet, make_bundle, model):
     model.says(*[Answer(status=401, body={"error": {"message": "no key"}})] * 2)
     said = looplet("run", str(make_bundle()), "Price it")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import subprocess
+import sys
+from importlib import metadata
 
 import pytest
 
 from looplet import __version__
+from tests.cli.conftest import Said
+from tests.conftest import ROOT
 from tests.servers import Answer, completion
 
 VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL")
@@ -88,6 +94,58 @@ def test_a_url_that_is_none_is_an_error(looplet, variables, url):
     assert (said.status, said.err) == (1, "")
     assert found["OPENAI_BASE_URL"]["status"] == found["native_tools"]["status"] == "error"
     assert KEY not in said.out
+
+
+def alone(folder, *argv, packages):
+    """A command in a process that has looplet and nothing else, but for what packages say."""
+    whole = metadata.distribution("looplet").read_text("METADATA")
+    for name, version in {"looplet": __version__, **packages}.items():
+        place = folder / f"{name}-{version}.dist-info"
+        place.mkdir(parents=True)
+        text = whole if name == "looplet" else f"Name: {name}\nVersion: {version}\n"
+        (place / "METADATA").write_text(text)
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    ran = subprocess.run(
+        [sys.executable, "-S", "-m", "looplet", *argv], capture_output=True, text=True,
+        check=False, cwd=folder, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    return Said(ran.returncode, ran.stdout, ran.stderr)
+
+
+def test_extras_that_are_there_are_told_and_the_models_in_any_case(variables, tmp_path):
+    variables("http://127.0.0.1:1/v1", KEY, "small")
+    command = ("doctor", "--no-backend", "--json")
+    bare = alone(tmp_path / "bare", *command, packages={})
+    assert (bare.status, bare.err) == (0, "")
+    assert checks(bare)["openai"] == {
+        "name": "openai",
+        "status": "warn",
+        "detail": 'openai, pyyaml not installed: pip install "looplet[openai]"',
+    }
+    extras = {"all", "anthropic", "completion", "evals", "mcp", "replay", "skills"}
+    assert not extras & set(checks(bare))
+    packages = {"openai": "0.28.1", "pyyaml": "6.0.1", "shtab": "1.10.0"}
+    some = checks(alone(tmp_path / "some", *command, packages=packages))
+    assert some["openai"]["detail"] == (
+        'openai 0.28.1, needs 1.30 or later: pip install "looplet[openai]"'
+    )
+    assert some["skills"]["detail"] == "pyyaml 6.0.1"
+    assert some["completion"]["detail"] == "shtab 1.10.0"
+    assert {some[name]["status"] for name in ("skills", "completion")} == {"ok"}
+
+
+def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, make_bundle):
+    root = make_bundle()
+    for place, (extra, argv) in enumerate(
+        {
+            "skills": ("list-bundles", str(root.parent)),
+            "completion": ("completion", "bash"),
+        }.items()
+    ):
+        said = alone(tmp_path / str(place), *argv, packages={})
+        assert (said.status, said.err.count("\n")) == (1, 1)
+        assert said.err.startswith("error: ")
+        assert f'pip install "looplet[{extra}]"' in said.err
 
 
 def test_a_password_in_the_url_is_not_said(looplet, variables):
