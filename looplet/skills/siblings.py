@@ -3,8 +3,8 @@
 Knows Python's import system; knows no skill. A bundle's module that says ``import prices`` gets the
 ``prices.py`` beside it, whatever else is called so in the process, and nothing of that is left in
 ``sys.modules`` or ``sys.path`` afterwards. That holds for imports inside functions, too, since its
-modules have an ``__import__`` of their own. Modules of Python's own library, pytest and looplet
-cannot be replaced.
+modules have an ``__import__`` of their own. Modules of Python's own library, pytest, looplet and
+the YAML that it reads with cannot be replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from threading import RLock
 from types import CodeType, ModuleType
 from typing import Any
 
-PROTECTED = frozenset(sys.stdlib_module_names) | {"looplet", "pytest", "_pytest"}
+PROTECTED = frozenset(sys.stdlib_module_names) | {"looplet", "pytest", "_pytest", "yaml"}
+"""What no bundle replaces; looplet reads front matter by YAML while a bundle builds its agent."""
 _SUFFIX = ".py"
 _LOCK = RLock()
 """Held while names lead into a bundle, which is as long as an import takes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -90,6 +91,14 @@ def test_a_bundle_cannot_take_the_place_of_python_pytest_or_looplet(make_bundle)
     bundle = load_skill_bundle(root)
     assert bundle.module.json is json
     assert bundle.module.pytest is pytest
+
+
+def test_bundles_that_work_at_the_same_time_each_have_their_own_modules(make_bundle):
+    bundles = [load_skill_bundle(make_bundle(name, **helped(name))) for name in ("one", "two")]
+    with ThreadPoolExecutor(4) as pool:
+        answers = [*pool.map(lambda bundle: ask(bundle, "apple"), bundles * 10)]
+    assert answers == [{"euro": name, "lazy": name} for name in ("one", "two")] * 10
+    assert not {"prices", "lazy", "later", "shop"} & set(sys.modules)
 
 
 def test_the_import_context_leads_names_into_the_bundle_for_a_while(make_bundle):

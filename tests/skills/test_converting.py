@@ -11,14 +11,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from looplet import MockLLMBackend
+from looplet import MockLLMBackend, SkillRuntime
 from looplet.errors import SkillError
 from looplet.skills import (
     blueprint_from_bundle,
+    blueprint_from_preset,
     claude_skill_compatibility,
     compare_blueprints,
     export_bundle_to_library_code,
     load_skill_bundle,
+    minimal_preset,
     package_agent_factory_as_bundle,
     run_skill_bundle,
     validate_skill_bundle,
@@ -201,7 +203,11 @@ def make_skill(folder, text=None, **files):
 LEVELS = {
     "instruction-only": ({}, True, 0),
     "resources-present": ({"table__prices.csv": "a", "NOTE": "b"}, False, 2),
-    "scripts-present": ({"scripts__run": "a", "help__b.sh": "b", "c.csv": ""}, False, 2),
+    "scripts-present": (
+        {"scripts__run": "a", "help__b.sh": "b", "yaml.py": "1 / 0", "c.csv": ""},
+        False,
+        3,
+    ),
 }
 
 
@@ -225,6 +231,12 @@ def test_a_skill_becomes_a_bundle_whose_agent_reads_its_instructions(tmp_path, l
     llm = MockLLMBackend(['{"tool": "done", "args": {"summary": "x"}}'])
     list(run_skill_bundle(bundle, llm=llm, task="Do", provenance=False))
     assert llm.last_system_prompt == "Sum {the} invoices."
+    preset = minimal_preset(max_steps=7, system_prompt="Sum {the} invoices.")
+    plain = blueprint_from_preset(
+        preset, name="invoices", description="Prices fruit.", instructions="Sum {the} invoices."
+    )
+    built = blueprint_from_bundle(out, SkillRuntime(max_steps=7))
+    assert compare_blueprints(built, plain).differences == ()
     assert claude_skill_compatibility(out).level == "looplet-bundle"
 
 
