@@ -217,3 +217,15 @@ def test_an_error_of_text_that_is_no_unicode_is_an_error_of_its_run_alone(projec
         ["  eval_odd: ValueError: odd: ?udfff (1)", "gate: NOT held", "  - eval_odd: 1 error"]
     )
     result.assert_outcomes(passed=2, failed=1)
+
+
+@pytest.mark.parametrize("how", [(), ("--setup-only",)])
+def test_an_eval_that_was_selected_and_never_run_does_not_hold(project, how):
+    if not how:
+        project.makeconftest("""
+            def pytest_runtest_protocol(item):
+                return True if "plums" in item.nodeid else None
+        """)
+    result = gate(project, "evals", "--looplet-threshold=0", *how)
+    assert result.ret == FAILED
+    result.stdout.fnmatch_lines(["  - the run ended before every eval had run"])
