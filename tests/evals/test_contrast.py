@@ -107,6 +107,14 @@ def test_replays_of_a_recording_are_one_trial_as_low_as_the_lowest():
     assert "the same on each recording" in "\n".join(lines)
 
 
+@given(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=5))
+def test_replays_of_a_recording_are_worth_the_lowest_that_has_a_value(values):
+    replays = [say(value, n, task="a", recording="r") for n, value in enumerate(values)]
+    (side,) = sides_of(words_of(replays)).values()
+    known = [value for value in values if value is not None]
+    assert [word.value for word in side.words] == [min(known, default=None)]
+
+
 def test_scores_without_bounds_are_not_compared():
     row = one(said([1.0, 340.0]), said([1.0, 1.0]))
     assert (row.found, row.why_not) == (None, UNBOUNDED)
