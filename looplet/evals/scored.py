@@ -126,15 +126,16 @@ class Scored:
         }
 
 
+_LISTS = (list, tuple)
+
+
 def sendable(value: Any) -> Any:
     """A value that every report can hold: lone surrogates of text, at any depth, are escaped."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {sendable(key): sendable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [*map(sendable, value)]
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()
+    return [*map(sendable, value)] if isinstance(value, _LISTS) else value
 
 
 def asks_judge(function: Callable[..., Any]) -> bool:
