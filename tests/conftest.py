@@ -24,6 +24,11 @@ settings.register_profile("gate", UNTIMED, derandomize=True)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = next(
+    (data for up in (ROOT.parent, ROOT.parent.parent) if (data := up / "shared" / "data").is_dir()),
+    ROOT.parent / "shared" / "data",
+)
+"""Real data beside the project, or beside the folder of its worktrees; a user has none."""
 
 
 def run_demo(*arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ from hypothesis import strategies as st
 from looplet.core.records import ToolCall, ToolResult
 from looplet.evals.measuring import Spread, measure
 from looplet.trajectory import StepRecord, Trajectory, TrajectoryStore
-
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+from tests.conftest import SHARED
 
 
 def run(number, *, task="t", error=None, steps=2, **fields):
@@ -109,7 +107,7 @@ def test_a_spread_is_that_of_numpy(values):
             assert math.isclose(found, wanted, rel_tol=1e-9, abs_tol=1e-6)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the recorded runs of other projects are not here")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded runs of other projects are not here")
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
@@ -120,7 +118,7 @@ def test_a_spread_is_that_of_numpy(values):
     ],
 )
 def test_published_figures_come_out(looplet, tmp_path, source, shown):
-    looplet("import", str(DATA / source), "--store", str(tmp_path / "s"))
+    looplet("import", str(SHARED / source), "--store", str(tmp_path / "s"))
     assert shown in looplet("stats", str(tmp_path / "s")).out
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 
 import httpx2
 import openai
@@ -14,9 +13,10 @@ import yaml
 from looplet.errors import CassetteDamaged
 from looplet.replay import Divergence
 from looplet.replay.http import use_cassette
+from tests.conftest import SHARED
 from tests.servers import completion
 
-FOLDER = Path("/work/shared/data/vcr-simonw-llm")
+FOLDER = SHARED / "vcr-simonw-llm"
 FILES = sorted(FOLDER.rglob("*.yaml"))
 
 if not FILES:

@@ -12,7 +12,7 @@ import pytest
 
 from looplet.trajectory import Trajectory, TrajectoryStore
 from looplet.trajectory.importers import Problem, import_trajectories
-from tests.trajectory.importers.counting import SHARED
+from tests.conftest import SHARED
 
 
 @dataclass

@@ -5,16 +5,8 @@ The same is counted in the source by other means.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from looplet.trajectory import Trajectory
-
-ROOT = Path(__file__).parents[3]
-SHARED = next(
-    (data for up in (ROOT.parent, ROOT.parent.parent) if (data := up / "shared" / "data").is_dir()),
-    ROOT.parent / "shared" / "data",
-)
-"""Real data beside the project, or beside the folder of its worktrees."""
+from tests.conftest import SHARED
 
 
 def shared_files(pattern: str) -> list[str]:
