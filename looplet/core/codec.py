@@ -250,11 +250,25 @@ def _decode_tagged(value: dict[str, JSON]) -> Any:
 
 
 def _pairs(body: JSON) -> dict[Any, Any]:
-    return {_decode(key): _decode(item) for key, item in body}
+    return {_decode(key): _decode(item) for key, item in map(_pair, _listed(body))}
+
+
+def _pair(body: JSON) -> list[Any]:
+    pair = _listed(body)
+    if len(pair) != 2:  # noqa: PLR2004 - a key and its value
+        raise TypeError("it is no key with its value")
+    return pair
 
 
 def _items(body: JSON) -> list[Any]:
-    return [_decode(item) for item in body]
+    return [_decode(item) for item in _listed(body)]
+
+
+def _listed(body: JSON) -> list[Any]:
+    """A list. Text and objects can be gone through as well, and then would give something else."""
+    if not isinstance(body, list):
+        raise TypeError(f"it is no list, but {type(body).__name__}")
+    return body
 
 
 @cache
