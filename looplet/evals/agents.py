@@ -17,7 +17,7 @@ import pytest
 
 from looplet.core.codec import digest
 from looplet.core.records import new_id
-from looplet.errors import CassetteError, EvalError, LoopletError
+from looplet.errors import EvalError, LoopletError
 from looplet.evals.agent_items import (
     AGENT,
     CONFIG,
@@ -36,7 +36,7 @@ from looplet.evals.agent_items import (
 )
 from looplet.evals.agent_runs import Settings, make_run
 from looplet.evals.cases import EvalCase, check_ids, load_cases
-from looplet.evals.cassettes import OPTIONS
+from looplet.evals.cassettes import below_root, checked
 from looplet.evals.items import stand_in
 from looplet.evals.outbox import Outbox
 from looplet.evals.planned import Plan, Recording, plan_runs, recordings_in
@@ -195,7 +195,7 @@ class Agents:
                 about={
                     "trajectory_id": item.trajectory.trajectory_id,
                     "dataset": self.dataset,
-                    "cassette": self._shown(planned.cassette),
+                    "cassette": below_root(planned.cassette, self.config),
                 },
             )
         except Exception as error:  # noqa: BLE001 - an agent's, kept for every eval on the run
@@ -208,28 +208,20 @@ class Agents:
         return Kept(failure=failure, first=item.nodeid)
 
     def _settings(self, given: Mapping[str, Any]) -> Settings:
-        unknown = [name for name in given if name not in OPTIONS]
-        if unknown:
-            known = ", ".join(OPTIONS)
-            raise CassetteError(f"{CONFIG} has {unknown[0]!r}; what there is: {known}")
-        told = {name: given[name] for name in given if name != "record_mode"}
+        told = checked(given)
+        told.pop("record_mode", None)
         any_results = self.config.getoption("looplet_tool_results") == "any"
         return Settings(mode=self.mode, any_results=any_results, **told)
 
     def _command(self, item: AgentItem, mode: str) -> str:
         """What to type to record an item's run."""
         words = ["pytest", item.nodeid]
-        for name in ("cassettes", "cases", "trials"):
-            value = self.config.getoption(f"looplet_{name}")
-            words += [] if value is None else [f"--looplet-{name}", self._shown(value)]
+        for name in ("cassettes", "cases"):
+            path = self.config.getoption(f"looplet_{name}")
+            words += [] if path is None else [f"--looplet-{name}", below_root(path, self.config)]
+        trials = self.config.getoption("looplet_trials")
+        words += [] if trials is None else ["--looplet-trials", str(trials)]
         return shlex.join([*words, f"--looplet-record={mode}"])
-
-    def _shown(self, path: object) -> str:
-        """A path as it is written below the root directory."""
-        if not isinstance(path, Path | str):
-            return str(path)
-        root = self.config.rootpath
-        return str(Path(path).relative_to(root) if Path(path).is_relative_to(root) else path)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note how the run of an eval came about, from workers too."""

@@ -92,8 +92,7 @@ class OpenedCassette:
 
     @property
     def _path(self) -> str:
-        path, root = self.cassette.path, self._item.config.rootpath
-        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+        return below_root(self.cassette.path, self._item.config)
 
     def _show(self, lines: Iterable[str]) -> None:
         self._item.add_report_section("teardown", "looplet cassette", "\n".join(lines))
@@ -246,13 +245,24 @@ def _folder(item: pytest.Function) -> Path:
 
 def _options(item: pytest.Function, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What is given for a test, the nearest mark's before those of its class and module."""
-    unknown = [name for name in defaults if name not in OPTIONS]
-    if unknown:
-        raise CassetteError(f"looplet_cassette_config has {unknown[0]!r}; {_known(OPTIONS)}")
-    options = dict(defaults)
+    options = checked(defaults)
     for mark in reversed([*item.iter_markers(MARK)]):
         options.update(_given(mark))
     return options
+
+
+def checked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``looplet_cassette_config`` gives. Raises ``CassetteError`` for what is no option."""
+    unknown = [name for name in config if name not in OPTIONS]
+    if unknown:
+        raise CassetteError(f"looplet_cassette_config has {unknown[0]!r}; {_known(OPTIONS)}")
+    return dict(config)
+
+
+def below_root(path: str | Path, config: pytest.Config) -> str:
+    """A path as it is written below the root directory, if it lies there."""
+    path, root = Path(path), config.rootpath
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _given(mark: pytest.Mark) -> dict[str, Any]:
