@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet.core.codec import JSON
+from looplet.core.logs import log
 from looplet.core.records import Step
 
 if TYPE_CHECKING:
@@ -162,4 +163,5 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     try:
         return deepcopy(value, memo)
     except Exception:  # noqa: BLE001 - whatever a user's object raises, it is shared then
+        log().debug("%s cannot be copied: evals share it", type(value).__name__, exc_info=True)
         return value

@@ -287,7 +287,8 @@ def test_what_an_eval_changes_no_other_eval_sees_nor_the_run_itself(context_of):
     assert eval_run([eval_that_reads], context)[0].explanation == before
 
 
-def test_what_cannot_be_copied_is_shared_and_all_else_is_not():
+def test_what_cannot_be_copied_is_shared_and_all_else_is_not(caplog):
+    caplog.set_level("DEBUG", logger="looplet")
     context = live_context(make_run("pears", 0, 1.5))
     context.steps[0].tool_result.data = lock = threading.Lock()
     (spoiled, kept) = eval_run([eval_that_spoils, lambda ctx: len(ctx.steps)], context)
@@ -295,3 +296,4 @@ def test_what_cannot_be_copied_is_shared_and_all_else_is_not():
     assert kept.score == len(context.steps)
     assert context.steps[0].tool_result.data is lock
     assert context.artifacts == {"size": 2}
+    assert "Step cannot be copied: evals share it" in caplog.text
