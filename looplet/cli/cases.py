@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import counted, say, say_json
+from looplet.cli.saying import say, say_json
 from looplet.core.validation import suggest_similar
+from looplet.core.wording import counted
 from looplet.errors import EvalError
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import complain, complain_of, counted, say, say_json
+from looplet.cli.saying import complain, complain_of, say, say_json
 from looplet.core.codec import JSON, to_jsonable
+from looplet.core.wording import counted
 from looplet.errors import CassetteError, LoopletError, RedactionError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import counted, say, say_json
+from looplet.cli.saying import say, say_json
+from looplet.core.wording import counted
 
 if TYPE_CHECKING:
     from looplet.evals.comparing import Figure, StoreComparison

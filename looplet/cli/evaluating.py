@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import complain, counted, say
+from looplet.cli.saying import complain, say
+from looplet.core.wording import counted
 
 if TYPE_CHECKING:
     from looplet.evals.recorded import Recorded

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from looplet.cli.parsing import Commands
 from looplet.cli.progress import Show, progress
-from looplet.cli.saying import counted, say
+from looplet.cli.saying import say
+from looplet.core.wording import counted
 from looplet.errors import ExporterError, StoreError
 
 if TYPE_CHECKING:

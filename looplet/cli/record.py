@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from looplet.cli.bundles import add_runtime
 from looplet.cli.models import model_of_environment
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import complain, complain_of, counted, say
+from looplet.cli.saying import complain, complain_of, say
 from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, is_bundle, target_of
+from looplet.core.wording import counted
 from looplet.errors import CassetteError, LoopletError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from looplet.cli.bundles import add_runtime
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import complain, counted, say, say_json
+from looplet.cli.saying import complain, say, say_json
 from looplet.cli.targets import Build, Script, ScriptEnded, check_file, failed, target_of
+from looplet.core.wording import counted
 from looplet.errors import CassetteError, LoopletError
 
 if TYPE_CHECKING:

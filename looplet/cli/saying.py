@@ -42,15 +42,6 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def counted(number: int, what: str) -> str:
-    """A number and what it counts.
-
-    >>> counted(1, "call"), counted(1200, "call")
-    ('1 call', '1,200 calls')
-    """
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 @contextmanager
 def plain_output() -> Iterator[None]:
     """Print what the stream's encoding lacks as escapes, and so what warnings and logs say.

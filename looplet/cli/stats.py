@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from looplet.cli.parsing import Commands
-from looplet.cli.saying import counted, say, say_json
+from looplet.cli.saying import say, say_json
+from looplet.core.wording import counted
 from looplet.errors import EvalError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from looplet.cli.parsing import Commands
 from looplet.cli.progress import progress
-from looplet.cli.saying import complain_of, counted, say, say_json
+from looplet.cli.saying import complain_of, say, say_json
+from looplet.core.wording import counted
 from looplet.errors import StoreDamaged
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from looplet.core.records import escape_controls
+from looplet.core.wording import counted
 from looplet.evals.statistics import mean_over_tasks, pass_hat_k
 from looplet.evals.summary import EvalSummary
 
@@ -33,7 +34,7 @@ def _scale_lines(summaries: Iterable[EvalSummary]) -> Iterator[str]:
 def _judge_lines(summaries: Iterable[EvalSummary]) -> Iterator[str]:
     for each in summaries:
         for reason, count in each.unvalidated:
-            runs = "1 run" if count == 1 else f"{count} runs"
+            runs = counted(count, "run")
             yield f"{each.eval.name}: unvalidated judge, on {runs}: {reason}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from looplet.core.records import escape_controls
+from looplet.core.wording import counted
 from looplet.evals.columns import aligned
 from looplet.evals.contrast import Beside, Contrast
 
@@ -68,7 +69,7 @@ def contrast_notes(contrast: Contrast) -> Iterator[str]:
         (contrast.tasks_only_here, "the candidate"),
     ):
         if count:
-            tasks = "1 task" if count == 1 else f"{count} tasks"
+            tasks = counted(count, "task")
             yield f"{tasks} of {side} alone: not compared"
     for names, side in (
         ([side.name for side in contrast.only_baseline], "the baseline"),

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from looplet.core.wording import counted
 from looplet.evals.contrast import Contrast
 from looplet.evals.gate_baseline import Demand, causes_beside
 from looplet.evals.scored import EvalInfo
@@ -85,10 +86,10 @@ def causes_of(summary: EvalSummary, threshold: float, *, allow_skipped: bool = F
     """Why one eval does not let the gate hold; empty if it does."""
     causes = []
     if summary.errors:
-        causes.append(_count(summary.errors, "error"))
+        causes.append(counted(summary.errors, "error"))
     if summary.eval.required and summary.not_evaluable:
         causes.append(
-            f"it is required, and not evaluable on {_count(summary.not_evaluable, 'run')}"
+            f"it is required, and not evaluable on {counted(summary.not_evaluable, 'run')}"
         )
     if summary.eval.required and summary.unvalidated:
         reason, _ = summary.unvalidated[0]
@@ -97,7 +98,7 @@ def causes_of(summary: EvalSummary, threshold: float, *, allow_skipped: bool = F
         causes.append("no run was evaluable")
     if summary.unscored_fails:
         causes.append(
-            f"{_count(summary.unscored_fails, 'run')} without a score, and without a passing label"
+            f"{counted(summary.unscored_fails, 'run')} without a score, and without a passing label"
         )
     needed = threshold_of(summary, threshold)
     average = summary.mean_score
@@ -138,7 +139,3 @@ def _missing(
         for info in expected
         if info.required and info.key not in seen
     ]
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
+from looplet.core.wording import counted
 from looplet.evals.contrast import Beside, Contrast
 from looplet.evals.scored import EvalInfo
 from looplet.evals.statistics import EvalComparison, Finding
@@ -63,7 +64,7 @@ def _causes(each: Beside, margin: float) -> Iterator[str]:
         yield f"{each.changed} has changed since the baseline was scored: score the baseline again"
     if each.eval.required and each.unevaluable_baseline:
         yield (
-            f"it is required, and not evaluable on {_count(each.unevaluable_baseline, 'run')} of "
+            f"it is required, and not evaluable on {counted(each.unevaluable_baseline, 'run')} of "
             "the baseline"
         )
     if each.less_evaluable > margin + ROUNDING:
@@ -105,9 +106,9 @@ def _is_better(each: Beside) -> bool:
 
 def _difference(found: EvalComparison) -> str:
     if found.difference is None or found.interval is None:
-        return _count(len(found.tasks), "task")
+        return counted(len(found.tasks), "task")
     low, high = found.interval
-    tasks = _count(len(found.tasks), "task")
+    tasks = counted(len(found.tasks), "task")
     return (
         f"{found.difference:+.3f} ({low:+.3f} to {high:+.3f}) on {tasks}, margin {found.margin:g}"
     )
@@ -119,7 +120,3 @@ def _too_little(found: EvalComparison) -> str:
     if found.enough is None:
         return f"{text}, and no number of tasks shows a margin of 0"
     return f"{text}, and about {found.enough} tasks would do if it is as good"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -300,7 +300,9 @@ def pytest_terminal_summary(
         terminalreporter.write_line(line)
     files = config.stash.get(_LEFT_ALONE, None)
     if files and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-        count = f"{len(files)} eval file" + ("s" if len(files) > 1 else "")
+        from looplet.core.wording import counted
+
+        count = counted(len(files), "eval file")
         terminalreporter.write_line(f"looplet: {count} left alone; add --looplet-store DIR")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from looplet.core.wording import counted
 from looplet.evals import gate
 from looplet.evals.results import Outcome
 from looplet.evals.scored import Scored
@@ -56,9 +57,9 @@ def _counts(summary: EvalSummary) -> Iterable[str]:
     """How many runs there are, and how many of them have no verdict."""
     total = summary.n + summary.not_evaluable + summary.errors + summary.measured
     unevaluable = summary.not_evaluable - summary.skipped
-    yield f"{total} run" if total == 1 else f"{total} runs"
+    yield counted(total, "run")
     if summary.errors:
-        yield f"{summary.errors} error" if summary.errors == 1 else f"{summary.errors} errors"
+        yield counted(summary.errors, "error")
     if summary.skipped:
         yield f"{summary.skipped} skipped"
     if unevaluable:

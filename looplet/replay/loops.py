@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from looplet.core.codec import canonical, to_jsonable
+from looplet.core.wording import counted
 from looplet.errors import CassetteError
 from looplet.redaction import Given, Redactor
 from looplet.replay.ambient import ambient
@@ -58,11 +59,11 @@ class LoopsResult:
 
     def __str__(self) -> str:
         steps = sum(len(run.steps) for run in self.runs)
-        what = f"{_count(len(self.runs), 'run')}, {_count(steps, 'step')}"
+        what = f"{counted(len(self.runs), 'run')}, {counted(steps, 'step')}"
         if self.matches:
             return f"{self.cassette}: equal ({what})"
         told = [str(self.divergence)] if self.divergence else [*self.differences]
-        told = told or [f"{_count(self.unplayed, 'call')} not played"]
+        told = told or [f"{counted(self.unplayed, 'call')} not played"]
         return "\n".join([f"{self.cassette}: diverged after {what}", *told])
 
 
@@ -133,7 +134,7 @@ def fork_loops(
         parent = cassette.content_hash or ""
         code()
         if not cassette.recording:
-            steps = _count(sum(len(run.steps) for run in runs), "step")
+            steps = counted(sum(len(run.steps) for run in runs), "step")
             raise CassetteError(
                 f"the run of {path} ended after {steps}, before step {at}; nothing was live and "
                 f"{into} was not written"
@@ -206,13 +207,9 @@ def _as_far_as(log: RunLog, run: Trajectory) -> bool:
 
 
 def _shown(run: Trajectory) -> str:
-    return f"{_count(len(run.steps), 'step')}, {run.stop_reason}, {_task(run.task)}"
+    return f"{counted(len(run.steps), 'step')}, {run.stop_reason}, {_task(run.task)}"
 
 
 def _task(task: object) -> str:
     text = canonical(to_jsonable(task))
     return f"task {text if len(text) <= SHOWN else f'{text[:SHOWN]} …'}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from looplet.core.codec import JSON
 from looplet.core.records import escape_controls, mark_of, summarize_args, tail_text
+from looplet.core.wording import counted
 from looplet.trajectory.model import DONE_TOOL, StepRecord, Trajectory, termination_reason
 
 ARGUMENTS_WIDTH, TAIL_WIDTH = 30, 20
@@ -26,8 +27,8 @@ def headline(
     parts = (
         trajectory.run_id or "(no run id)",
         f"{_MARKS.get(reason, '·')} {exact}",
-        _counted(len(trajectory.steps), "step"),
-        _counted(len(trajectory.llm_calls) if calls is None else calls, "LLM call"),
+        counted(len(trajectory.steps), "step"),
+        counted(len(trajectory.llm_calls) if calls is None else calls, "LLM call"),
         f"{_duration_ms(trajectory):.0f}ms",
     )
     return escape_controls("  ".join(parts))
@@ -49,9 +50,9 @@ def trace_lines(
     received = sum(int(call.get("response_chars") or 0) for call in calls)
     errors = sum(call.get("error") is not None for call in calls)
     told = (
-        _counted(len(calls), "call"),
+        counted(len(calls), "call"),
         f"{sent:,} in / {received:,} out chars",
-        _counted(errors, "error"),
+        counted(errors, "error"),
     )
     yield f"LLM: {', '.join(told)}"
 
@@ -69,15 +70,6 @@ def _step_line(record: StepRecord) -> str:
         return line
     many = "s" if len(record.llm_call_indices) > 1 else ""
     return f"{line} call{many} {', '.join(map(str, record.llm_call_indices))}"
-
-
-def _counted(count: int, what: str) -> str:
-    """A number of things.
-
-    >>> _counted(1, "step"), _counted(2, "step")
-    ('1 step', '2 steps')
-    """
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _duration_ms(trajectory: Trajectory) -> float:
