@@ -13,12 +13,27 @@ _PATHS = frozenset({"A", "B", "DIR", "STORE", "STORE_A", "STORE_B", "TARGET"})
 """Names of arguments that are texts and may be paths."""
 _INDENTED = "  "
 """How a line begins that is a command to type."""
+_PART = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]|\S+")
+"""What a usage line may be broken behind: a word, or all that stands in brackets."""
 _WORD = re.compile(r'(?:"[^"]*"|\S)+')
 """A word of a command, as a shell sees it."""
 
 
 class HelpFormatter(argparse.HelpFormatter):
     """Fills paragraphs to the terminal's width; lines that are indented are commands to type."""
+
+    def _format_usage(self, *given: Any) -> str:
+        """As argparse has it, unless that is too wide: it breaks no usage that it was given."""
+        text = super()._format_usage(*given)
+        if all(len(line) <= self._width for line in text.splitlines()):
+            return text
+        lines: list[str] = []
+        for part in _PART.findall(text):
+            if lines and len(lines[-1]) + 1 + len(part) <= self._width:
+                lines[-1] += f" {part}"
+            else:
+                lines.append(f"{_INDENTED * 2}{part}" if lines else part)
+        return "\n".join(lines) + "\n\n"
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n\n".join(_filled(each, width, indent) for each in text.strip("\n").split("\n\n"))
