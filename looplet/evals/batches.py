@@ -18,7 +18,7 @@ from looplet.core.codec import JSON
 from looplet.errors import EvalError, NotEvaluable
 from looplet.evals.context import EvalContext
 from looplet.evals.marks import mark_of, name_of
-from looplet.evals.results import SCORE_KEYS, EvalResult
+from looplet.evals.results import SCORE_KEYS
 from looplet.evals.running import (
     NOTHING,
     Clock,
@@ -27,7 +27,7 @@ from looplet.evals.running import (
     arguments_for,
     check_needs,
     failed,
-    timed,
+    returned,
 )
 from looplet.evals.trace_context import record_of
 from looplet.trajectory.model import Trajectory
@@ -85,16 +85,21 @@ class Batch:
         name, absences = name_of(function), self._absences(function)
         count = len(self.contexts) - len(absences)
         start = clock()
-        found: Iterator[Evaluation]
+        raised: Exception | SystemExit | None = None
+        values: list[Any] = []
         try:
             arguments = arguments_for(function, given)
             values = self._judge(function, absences, arguments) if count else []
-            found = (_evaluation(name, value) for value in values)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as in evaluate: what an eval raises is kept
-            found = repeat(failed(name, error), count)
-        share = (clock() - start) / max(1, count)
+            raised = error
+        share = (clock() - start) * 1000 / max(1, count)
+        found = (
+            repeat(failed(name, raised, share))
+            if raised is not None
+            else (_evaluation(name, value, share) for value in values)
+        )
         for place in range(len(self.contexts)):
-            yield absences[place] if place in absences else timed(next(found), share)
+            yield absences[place] if place in absences else next(found)
 
     def _absences(self, function: Callable[..., Any]) -> dict[int, Evaluation]:
         """What came of the runs that lack what the eval needs, by place."""
@@ -190,14 +195,13 @@ def _absence(function: Callable[..., Any], context: EvalContext) -> Evaluation |
     return None
 
 
-def _evaluation(name: str, value: object) -> Evaluation:
+def _evaluation(name: str, value: object, duration_ms: float) -> Evaluation:
     if value is None:
-        return failed(name, NotEvaluable("the eval gave null for this run"))
+        return failed(name, NotEvaluable("the eval gave null for this run"), duration_ms)
     try:
-        result = EvalResult.from_return(value, name=name)
+        return returned(name, value, duration_ms)
     except EvalError as error:
-        return failed(name, error)
-    return Evaluation(result=result, outcome=result.outcome)
+        return failed(name, error, duration_ms)
 
 
 def _values(returned: object, count: int, name: str) -> list[Any]:

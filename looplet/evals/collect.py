@@ -18,7 +18,6 @@ from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
 from looplet.evals.named_judge import load_judge
 from looplet.evals.runs import Run, StoredRuns, open_runs, with_labels
 from looplet.evals.scored import EvalInfo
-from looplet.evals.sweeps import SweepItem
 
 if TYPE_CHECKING:
     from looplet.evals.agents import Agents
@@ -55,6 +54,7 @@ def make_items(
         raise collector.CollectError(f"{collector.path.name}: {error}") from error
     node = {
         "callobj": stand_in(function),
+        "originalname": name,
         "eval_function": function,
         "info": EvalInfo.of(function, key=f"{collector.nodeid}::{name}"),
         "marks": _marks(collector.config, function),
@@ -65,6 +65,8 @@ def make_items(
     if agents is not None:
         return agents.items(collector, name, function, node)
     if mark_of(function).vectorized or sweeps(collector.config):
+        from looplet.evals.sweeps import SweepItem  # loaded where many runs are one item
+
         runs = stored_of(collector.config)
         return [SweepItem.from_parent(collector, name=name, runs=runs, **node)] if runs else []
     return _items(collector, name, node)

@@ -32,6 +32,12 @@ class Verdict:
         """Whether nothing speaks against it."""
         return not self.causes
 
+    def cell(self, summary: EvalSummary) -> str:
+        """The word on one eval, short enough for a table."""
+        if summary.eval.key in self.of_evals:
+            return "NOT held"
+        return "held" if summary.n else "-"
+
 
 def judge(
     summaries: Sequence[EvalSummary],
@@ -110,13 +116,6 @@ def causes_of(summary: EvalSummary, threshold: float, *, allow_skipped: bool = F
 def threshold_of(summary: EvalSummary, threshold: float) -> float:
     """The average that an eval must reach."""
     return threshold if summary.eval.threshold is None else summary.eval.threshold
-
-
-def cell(summary: EvalSummary, verdict: Verdict) -> str:
-    """The gate's word on one eval, short enough for a table."""
-    if summary.eval.key in verdict.of_evals:
-        return "NOT held"
-    return "held" if summary.n else "-"
 
 
 def _reaches(average: float, needed: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial, update_wrapper
+from functools import cached_property, partial, update_wrapper
 from inspect import Parameter, Signature
 from pathlib import Path
 from types import FunctionType
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 TASK_CHARS = 500
 STEP_LINES = 40
 _NO_REASON = EvalResult()
+_FILE = pytest.StashKey[str]()
 
 
 class EvalFailed(AssertionError):
@@ -53,19 +54,24 @@ def stand_in(function: FunctionType, *, also: Iterable[str] = ()) -> Callable[..
     return stand_in
 
 
-class _IdAsText(pytest.Item):
-    """Has its id from text, of which pytest itself tells the part in brackets from the name.
+class _IdOfRun(pytest.Item):
+    """Has an id that tells the part in brackets from the name, as a parametrized test has.
 
-    A test function that is made with brackets in its name has an id without that part, so that
-    ``--lf`` would not know it again.
+    Without it ``--lf`` would not know the item again. pytest before 9.2 has ids as text, and makes
+    them itself.
     """
 
-    def __init__(self, name: str, parent: Any, **node: Any) -> None:
-        super().__init__(name, parent, **{**node, "nodeid": f"{parent.nodeid}::{name}"})
+    def __init__(self, name: str, parent: Any, *, nodeid: Any = None, **node: Any) -> None:
+        _, bracket, label = name.partition("[")
+        if bracket and nodeid is not None:
+            nodeid = nodeid.with_params(label.removesuffix("]"))
+        super().__init__(name, parent, nodeid=nodeid, **node)
 
 
-class EvalNode(pytest.Function, _IdAsText):
+class EvalNode(pytest.Function, _IdOfRun):
     """An eval as pytest sees it: a test function with the eval's fixtures alone."""
+
+    parent: pytest.Collector
 
     def __init__(
         self,
@@ -119,6 +125,14 @@ class EvalNode(pytest.Function, _IdAsText):
             return self._at_eval(show(excinfo, style="value"), str(error))
         return show(excinfo, style)
 
+    @cached_property
+    def location(self) -> tuple[str, int | None, str]:
+        """The file relative to the root, the line and the name, as pytest has them of any item."""
+        stash = self.parent.stash
+        if _FILE not in stash:  # found once for all evals of a file, which takes pytest its time
+            stash[_FILE] = super().location[0]
+        return (stash[_FILE], *self.reportinfo()[1:])
+
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the eval is defined; the line counts from 0."""
         return self.path, self.eval_function.__code__.co_firstlineno - 1, self.name
@@ -147,8 +161,7 @@ class EvalItem(EvalNode):
         self.outcome = None
         given = Given(judge=self.judge, case=self.case, fixtures=self.funcargs)
         context = EvalContext.from_trajectory(anew(self.trajectory))  # no other eval's
-        label = self.name.partition("[")[2].removesuffix("]")
-        evaluation = self.evaluate(context, given, label)
+        evaluation = self.evaluate(context, given, self.name.partition("[")[2].removesuffix("]"))
         self.settle(evaluation.outcome, evaluation.result)
         if evaluation.error is not None:
             raise evaluation.error

@@ -17,7 +17,6 @@ from looplet.evals.contrast_table import contrast_notes, contrast_rows, heading
 from looplet.evals.gate import Verdict
 from looplet.evals.summary import COLUMNS, EvalSummary, cells, trial_lines
 
-VARIABLE = "GITHUB_STEP_SUMMARY"
 FAILING = 20
 """How many failing runs are named, over all evals."""
 CAUSES = 50

@@ -114,14 +114,17 @@ class EvalResult:
         }
 
     @classmethod
-    def from_return(cls, value: object, *, name: str = "") -> EvalResult:
+    def from_return(
+        cls, value: object, *, name: str = "", duration_ms: float | None = None
+    ) -> EvalResult:
         """The result that an eval's return value stands for.
 
         A bool is score and label, a number the score, text the label. A dict gives its numbers to
         ``metrics`` and the rest to ``details``; its score is the first of ``score``, ``f1``,
         ``accuracy``, ``overall`` that is present. What has a method ``to_result``, as a matcher's
-        answer has, says itself. Anything else is the explanation. Raises
-        ``EvalError`` on ``None``, NaN, an infinity, and what an async eval or a generator returns.
+        answer has, says itself. Anything else is the explanation. ``duration_ms`` is how long the
+        eval took; ``None`` leaves what an ``EvalResult`` says of it. Raises ``EvalError`` on
+        ``None``, NaN, an infinity, and what an async eval or a generator returns.
 
         >>> EvalResult.from_return({"f1": 0, "note": "nothing found"}, name="eval_found")
         ... # doctest: +NORMALIZE_WHITESPACE
@@ -129,7 +132,17 @@ class EvalResult:
                    details=['note: nothing found'], explanation='', duration_ms=0)
         """
         if isinstance(value, bool):  # by far the most frequent, and asked of every run
-            return cls(name, score=float(value), label="pass" if value else "fail")
+            return cls._of_bool(value, name, duration_ms or 0)
+        result = cls._of_other(value, name)
+        return result if duration_ms is None else replace(result, duration_ms=duration_ms)
+
+    @classmethod
+    def _of_bool(cls, value: bool, name: str, duration_ms: float = 0) -> EvalResult:  # noqa: FBT001
+        label = "pass" if value else "fail"
+        return cls(name, score=float(value), label=label, duration_ms=duration_ms)
+
+    @classmethod
+    def _of_other(cls, value: object, name: str) -> EvalResult:
         value = _plain(value)
         _refuse_nothing(value, name)
         if isinstance(value, SaysItself):
@@ -137,7 +150,7 @@ class EvalResult:
         if isinstance(value, EvalResult):
             return _checked(value, name)
         if isinstance(value, bool):
-            return cls(name, score=float(value), label="pass" if value else "fail")
+            return cls._of_bool(value, name)
         if isinstance(value, numbers.Real):
             return cls(name, score=_finite(value, name, "score"))
         if isinstance(value, str):

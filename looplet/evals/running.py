@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from looplet.core.records import escape_controls
@@ -72,29 +72,27 @@ def evaluate(
         arguments = arguments_for(function, given, context)
         check_needs(function, context)
         value = function(context, **arguments)
-        result = EvalResult.from_return(value, name=name)
-        evaluation = Evaluation(result=result, outcome=result.outcome)
+        return returned(name, value, (clock() - start) * 1000)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the one place that catches an eval's
-        evaluation = failed(name, error)
-    return timed(evaluation, clock() - start)
+        return failed(name, error, (clock() - start) * 1000)
 
 
-def failed(name: str, error: Exception | SystemExit) -> Evaluation:
+def returned(name: str, value: object, duration_ms: float) -> Evaluation:
+    """What came of an eval that returned; ``EvalResult.from_return`` says what it raises."""
+    result = EvalResult.from_return(value, name=name, duration_ms=duration_ms)
+    return Evaluation(result=result, outcome=result.outcome)
+
+
+def failed(name: str, error: Exception | SystemExit, duration_ms: float = 0) -> Evaluation:
     """What came of an eval that raised."""
     if isinstance(error, NotEvaluable):
         label = SKIPPED if isinstance(error, NoJudge) else Outcome.NOT_EVALUABLE.value
         text = escape_controls(str(error)) or "the eval says so"
-        result = EvalResult(name, label=label, explanation=text)
+        result = EvalResult(name, label=label, explanation=text, duration_ms=duration_ms)
         return Evaluation(result=result, outcome=Outcome.NOT_EVALUABLE)
     text = escape_controls(f"{type(error).__name__}: {error}")
-    result = EvalResult(name, label="error", explanation=text)
+    result = EvalResult(name, label="error", explanation=text, duration_ms=duration_ms)
     return Evaluation(result=result, outcome=Outcome.ERROR, error=error)
-
-
-def timed(evaluation: Evaluation, seconds: float) -> Evaluation:
-    """An evaluation with how long it took."""
-    result = replace(evaluation.result, duration_ms=seconds * 1000)
-    return Evaluation(result=result, outcome=evaluation.outcome, error=evaluation.error)
 
 
 def arguments_for(
@@ -106,6 +104,8 @@ def arguments_for(
     ``EvalError`` where it asks for a fixture and pytest is not there.
     """
     wants = wants_of(function)
+    if not (wants.takes or wants.fixtures):
+        return {}
     fixtures = given.fixtures or {}
     for name in wants.fixtures:
         if name not in fixtures:

@@ -85,15 +85,19 @@ class Scored:
 
     def properties(self) -> list[tuple[str, object]]:
         """What JUnit and other reports show of it."""
-        pairs = [
-            ("eval", self.eval.name),
-            ("trajectory_id", self.trajectory_id),
+        result = self.result
+        pairs: list[tuple[str, object]] = [
+            ("eval", sendable(self.eval.name)),
+            ("trajectory_id", sendable(self.trajectory_id)),
             ("outcome", self.outcome.value),
-            ("score", self.result.score),
-            ("label", self.result.label),
-            ("explanation", self.result.explanation or None),
         ]
-        return [(name, sendable(value)) for name, value in pairs if value is not None]
+        if result.score is not None:
+            pairs.append(("score", result.score))
+        if result.label is not None:
+            pairs.append(("label", sendable(result.label)))
+        if result.explanation:
+            pairs.append(("explanation", sendable(result.explanation)))
+        return pairs
 
     def to_row(self, *, scored_at: datetime, session: str, host: str, version: str) -> JSON:
         """A row of the scores dataset."""

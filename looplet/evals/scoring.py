@@ -15,28 +15,30 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from looplet.core.records import new_id
 from looplet.errors import EvalError, LoopletError
-from looplet.evals import gate, markdown
 from looplet.evals.against import Against, read_against
 from looplet.evals.attaching import attach
 from looplet.evals.caveats import caveat_lines
 from looplet.evals.collect import TROUBLE, agents_of, choice_line, judge_of, prepare, stored_of
-from looplet.evals.contrast import Contrast
-from looplet.evals.contrast_table import contrast_lines
 from looplet.evals.discovery import PATTERN
-from looplet.evals.gate_baseline import Demand
 from looplet.evals.items import EvalNode
 from looplet.evals.results import Outcome
 from looplet.evals.scored import EvalInfo, Scored, sendable
 from looplet.evals.summary import EvalSummary, reason_lines, summarize, table, trial_lines
 from looplet.evals.verdicts import Verdicts, to_text
 
+if TYPE_CHECKING:
+    from looplet.evals.contrast import Contrast
+    from looplet.evals.gate import Verdict
+
 WORKER_KEY = "looplet"
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable that names the page to which GitHub's steps write."""
 NARROWING = ("lf", "stepwise")
 """Options that leave out what passed before, so that no rate can be told from what is left."""
 _JUDGED = (
@@ -60,7 +62,7 @@ class Scoring:
             "looplet_out"
         )
         """Where scores are appended; ``None`` if agents are run and nothing is kept."""
-        self.demand: Demand | None = _demand(config.getoption("looplet_gate"))
+        self.demand: str | None = config.getoption("looplet_gate")
         self.threshold: float | None = config.getoption("looplet_threshold")
         self.allow_skipped: bool = config.getoption("looplet_allow_skipped")
         self.is_worker = hasattr(config, "workerinput")
@@ -77,7 +79,7 @@ class Scoring:
         self.passed_over: dict[str, str] = {}
         """Eval files that skip themselves as a whole, and why."""
         self.summaries: list[EvalSummary] = []
-        self.verdict: gate.Verdict | None = None
+        self.verdict: Verdict | None = None
         self.against: Against | None = None
         self.contrast: Contrast | None = None
         self.notes: list[str] = []
@@ -220,14 +222,17 @@ class Scoring:
         output: dict[str, object] = self.config.workeroutput  # type: ignore[attr-defined]
         output[WORKER_KEY] = json.dumps(told)
 
-    def _judge(self, demand: Demand, session: pytest.Session, exitstatus: int) -> None:
+    def _judge(self, demand: str, session: pytest.Session, exitstatus: int) -> None:
+        from looplet.evals import gate  # loaded where there is one
+        from looplet.evals.gate_baseline import Demand
+
         self.verdict = gate.judge(
             self.summaries,
             threshold=self.threshold,
             expected=self.evals.values(),
             troubles=self._troubles(session, exitstatus),
             allow_skipped=self.allow_skipped,
-            demand=demand,
+            demand=Demand(demand),
             contrast=self.contrast,
         )
         if exitstatus in _JUDGED:
@@ -293,8 +298,10 @@ class Scoring:
         self.notes.append(f"scores: {commit.rows} appended to {store} (session {name})")
 
     def _write_markdown(self) -> None:
-        path = os.environ.get(markdown.VARIABLE)
+        path = os.environ.get(STEP_SUMMARY)
         if path and (self.summaries or self.verdict is not None):
+            from looplet.evals import markdown  # loaded where it is written
+
             trouble = markdown.append(
                 path, markdown.report(self.summaries, self.verdict, self._cell, self.contrast)
             )
@@ -324,6 +331,8 @@ class Scoring:
         if self.deselected:
             lines.append(f"{self.deselected} eval items were deselected and are not counted")
         if self.contrast is not None:
+            from looplet.evals.contrast_table import contrast_lines  # loaded where there is one
+
             lines += contrast_lines(self.contrast, width=width)
         choice = choice_line(self.config)
         lines += self.notes if choice is None else [choice, *self.notes]
@@ -333,14 +342,10 @@ class Scoring:
         return lines
 
     def _cell(self, summary: EvalSummary) -> str:
-        return "-" if self.verdict is None else gate.cell(summary, self.verdict)
+        return "-" if self.verdict is None else self.verdict.cell(summary)
 
 
 _FAILING = (Outcome.FAIL.value, Outcome.ERROR.value)
-
-
-def _demand(name: str | None) -> Demand | None:
-    return None if name is None else Demand(name)
 
 
 def _count(items: Sequence[pytest.Item]) -> int:

@@ -14,14 +14,17 @@ import pytest
 
 # All that a run loads is loaded here first: pytester drops what a run inside this process has
 # loaded anew, and Arrow and scipy cannot be loaded twice.
+import scipy.stats  # noqa: F401
+
 import looplet.evals.agents
+import looplet.evals.contrast_table
+import looplet.evals.gate
+import looplet.evals.markdown
 import looplet.evals.scoring
-import looplet.evals.statistics
+import looplet.evals.sweeps  # noqa: F401
 from looplet.core.records import ToolCall, ToolResult
 from looplet.trajectory.model import StepRecord, Trajectory, chain
 from looplet.trajectory.store import TrajectoryStore
-
-looplet.evals.statistics.wilson_interval(1, 2)
 
 EVALS = """
     from looplet import eval_mark

@@ -134,7 +134,7 @@ def test_it_holds_exactly_where_the_average_reaches_the_threshold(values, thresh
 def test_its_word_on_one_eval_is_short():
     for outcomes, word in (((P,), "held"), ((P, E), "NOT held"), ((M,), "-")):
         summaries = summarize(scored(*outcomes))
-        assert gate.cell(summaries[0], gate.judge(summaries, threshold=0)) == word
+        assert gate.judge(summaries, threshold=0).cell(summaries[0]) == word
 
 
 def test_troubles_are_causes():

@@ -53,7 +53,7 @@ def test_worse_does_not_hold_and_says_by_how_much():
     assert cause.startswith("eval_a: worse than the baseline: -0.500 (-0.")
     assert cause.endswith(" on 40 tasks, margin 0.1")
     assert found.of_evals == {INFO.key}
-    assert gate.cell(summarize(said(LOST))[0], found) == "NOT held"
+    assert found.cell(summarize(said(LOST))[0]) == "NOT held"
 
 
 def test_too_little_data_does_not_hold_and_says_what_would_do():

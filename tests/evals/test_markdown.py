@@ -13,6 +13,7 @@ from looplet.evals import markdown
 from looplet.evals.gate import Verdict
 from looplet.evals.results import EvalResult, Outcome
 from looplet.evals.scored import EvalInfo, Scored
+from looplet.evals.scoring import STEP_SUMMARY
 from looplet.evals.summary import summarize
 
 STORE = ("--looplet-store", "store", "-p", "no:cacheprovider", "evals")
@@ -83,7 +84,7 @@ def test_nothing_failing_is_not_mentioned():
 def test_each_run_appends_its_page_once(project, monkeypatch, workers):
     page = project.path / "summary.md"
     page.write_text("## Before", encoding="utf-8")
-    monkeypatch.setenv(markdown.VARIABLE, str(page))
+    monkeypatch.setenv(STEP_SUMMARY, str(page))
     for gate in ((), ("--looplet-gate=threshold",)):
         project.runpytest_subprocess(*STORE, *workers, *gate)
     before, first, second = html.unescape(page.read_text(encoding="utf-8")).split("### Evals\n")
@@ -96,7 +97,7 @@ def test_each_run_appends_its_page_once(project, monkeypatch, workers):
 
 
 def test_a_page_that_cannot_be_written_is_a_note(project, monkeypatch):
-    monkeypatch.setenv(markdown.VARIABLE, str(project.path))
+    monkeypatch.setenv(STEP_SUMMARY, str(project.path))
     result = project.runpytest_inprocess(*STORE, "-m", "not verdict")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["step summary NOT written: *"])
@@ -105,7 +106,7 @@ def test_a_page_that_cannot_be_written_is_a_note(project, monkeypatch):
 
 def test_nothing_is_written_where_nothing_was_scored(project, monkeypatch):
     page = project.path / "summary.md"
-    monkeypatch.setenv(markdown.VARIABLE, str(page))
+    monkeypatch.setenv(STEP_SUMMARY, str(page))
     project.runpytest_inprocess(*STORE, "--collect-only")
     project.runpytest_inprocess("-p", "no:cacheprovider")
     assert not page.exists()

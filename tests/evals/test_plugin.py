@@ -34,6 +34,31 @@ def test_every_eval_meets_every_trajectory(project):
     ]
 
 
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_an_eval_is_where_pytest_says_of_any_item(project, write, folder, monkeypatch):
+    write("""
+        def eval_first(ctx): return True
+        eval_second = eval_first
+    """)
+    project.makeconftest("""
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                own, found = item.location, pytest.Item.location.func(item)
+                print("LOCATION", item.originalname, own[1], own == found, item.nodeid)
+    """)
+    monkeypatch.chdir(project.path / folder)
+    store, file = project.path / "store", project.path / "evals" / "eval_price.py"
+    result = project.runpytest_inprocess("--looplet-store", store, file, "-s", "--rootdir", ".")
+    lines = [line.split() for line in result.outlines if line.startswith("LOCATION")]
+    assert [line[1:4] for line in lines] == [
+        *[["eval_first", "1", "True"]] * 3,
+        *[["eval_second", "1", "True"]] * 3,
+    ]
+    assert all(f"::{line[1]}[" in line[4] for line in lines)
+
+
 def test_a_fail_is_shown_with_its_run(project):
     result = score(project, "evals")
     result.assert_outcomes(passed=5, failed=1)

@@ -55,6 +55,8 @@ def bootstrap_interval(
             "the statistic hardly changes when a task is left out, so BCa cannot correct its "
             "bootstrap; give more tasks, or another statistic"
         )
+    if statistic is None:  # a mean lies among its values, but for the rounding of floats
+        low, high = (min(max(end, min(values)), max(values)) for end in (low, high))
     return Interval(low, high)
 
 

@@ -6,7 +6,7 @@ from statistics import fmean, median
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -19,6 +19,7 @@ TASKS = st.lists(
 
 
 @given(TASKS, st.integers(0, 99))
+@example([[0, -1], [0, 0, -17], [0, 0, -17], [0]], 0)  # a mean of means, rounded below them all
 def test_whole_tasks_are_drawn_as_scipy_does(tasks, seed):
     means = [fmean(trials) for trials in tasks]
     theirs = stats.bootstrap(
