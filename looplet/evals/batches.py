@@ -152,14 +152,14 @@ def _checked(columns: Sequence[str], name: str) -> Sequence[str]:
 
 def _narrowed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Some columns of a table; of steps, if fields of theirs are named, these alone."""
-    from looplet.trajectory.arrow import pa, pc
+    from looplet.trajectory.arrow import load_compute, pa
 
     heads = list(dict.fromkeys(column.partition(".")[0] for column in columns))
     if STEPS in heads and STEPS not in columns:
         steps: Any = table.column(STEPS).combine_chunks()
         structs = steps.flatten()
         names = [each.name for each in structs.type if f"{STEPS}.{each.name}" in columns]
-        fields = [pc.struct_field(structs, name) for name in names]
+        fields = [load_compute().struct_field(structs, name) for name in names]
         kept: Any = pa.StructArray.from_arrays(fields, names)
         listed: Any = pa.ListArray.from_arrays(steps.offsets, kept)
         table = table.set_column(table.column_names.index(STEPS), STEPS, listed)

@@ -31,9 +31,8 @@ class RunKey:
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> RunKey:
         """The key of a run, by its columns."""
-        recording = recording_of(row["cassette_hash"], row["replay_of"])
-        name, dataset, task_id = (row[each] for each in ("trajectory_id", "dataset", "task_id"))
-        task = task_name(name, dataset, task_id, recording)
+        name, recording = row["trajectory_id"], recording_of(row["cassette_hash"], row["replay_of"])
+        task = task_name(name, row["dataset"], row["task_id"], recording)
         return cls(trajectory_id=name, task=task, recording=recording)
 
 

@@ -120,11 +120,11 @@ class Labels:
     def of(self, trajectory: Trajectory) -> str:
         """The label of the next run."""
         label = label_of(trajectory)
-        own = safe(trajectory.trajectory_id)
-        if label in self._seen and own != label:
-            label = f"{label}-{own}"
         if label in self._seen:
-            label = self._numbered(label)
+            own = safe(trajectory.trajectory_id)
+            label = label if own == label else f"{label}-{own}"
+            if label in self._seen:
+                label = self._numbered(label)
         self._seen.add(label)
         return label
 

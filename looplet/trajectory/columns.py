@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from looplet.trajectory.arrow import pa, pc
+from looplet.trajectory.arrow import load_compute, pa
 from looplet.trajectory.damage import damaged
 from looplet.trajectory.schema import NESTED, TRAJECTORY_COLUMNS, Column, Kind
 from looplet.trajectory.tables import plain_values
@@ -136,7 +136,7 @@ class RowGroup:
         head, _, leaf = name.partition(".")
         if leaf:
             self._bounds[head] = _bounds_of(column)
-            column = pc.struct_field(column.flatten(), leaf)
+            column = load_compute().struct_field(column.flatten(), leaf)
         try:
             values = plain_values(column, _COLUMNS[name].kind)
         except (pa.ArrowException, ValueError, OverflowError) as error:
@@ -149,6 +149,6 @@ class RowGroup:
 def _bounds_of(column: Any) -> list[int]:
     """Offsets into the flattened list; a list that is null is empty."""
     bounds = [0]
-    for length in pc.list_value_length(column).to_pylist():
+    for length in load_compute().list_value_length(column).to_pylist():
         bounds.append(bounds[-1] + (length or 0))
     return bounds

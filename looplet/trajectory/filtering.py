@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from looplet.errors import StoreError
-from looplet.trajectory.arrow import load_dataset, pa, pc
+from looplet.trajectory.arrow import load_compute, load_dataset, pa
 from looplet.trajectory.damage import reading
 from looplet.trajectory.schema import schema_of
 
 if TYPE_CHECKING:
+    import pyarrow.compute as pc
+
     from looplet.trajectory.parts import Part, Span
 
 _BY_PLACE = re.compile(r"(?<![\w\"])FieldPath\(\d+\)")
@@ -32,7 +34,7 @@ class Filter:
     """
 
     def __init__(self, expression: pc.Expression, dataset: str) -> None:
-        if not isinstance(expression, pc.Expression):
+        if not isinstance(expression, load_compute().Expression):
             raise TypeError(
                 "where is an expression of pyarrow.compute, such as pc.field('reward') < 1, "
                 f"not {type(expression).__name__}: {expression!r:.80}"
@@ -91,6 +93,7 @@ class Filter:
 def columns_in(expression: pc.Expression, names: Iterable[str]) -> list[str]:
     """Those of ``names`` that an expression may refer to: all whose names stand in its text.
 
+    >>> import pyarrow.compute as pc
     >>> columns_in((pc.field("reward") < 1) & pc.field("model").is_valid(), ["model", "trial"])
     ['model']
     """

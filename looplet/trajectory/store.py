@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from looplet.errors import MissingExtra, StoreError
 from looplet.trajectory import rows as trajectory_rows
 from looplet.trajectory import tables, views
-from looplet.trajectory.arrow import fs, pa, pc
+from looplet.trajectory.arrow import fs, pa
 from looplet.trajectory.checking import Check, StoreInfo, check_folders, folder_info
 from looplet.trajectory.columns import Kept, RowGroup
 from looplet.trajectory.damage import reading
@@ -33,6 +33,7 @@ from looplet.trajectory.writing import ROW_GROUP_BYTES, Commit, PartWriter
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.compute as pc
 
 _REQUIRED_OF_SCORES = ("trajectory_id", "eval_name")
 
@@ -118,7 +119,7 @@ class TrajectoryStore:
         A column inside a list is named as ``steps.tool``, and comes as
         ``{"steps": [{"tool": ...}]}``.
         """
-        return (row for _, row in self._rows(TRAJECTORIES, columns))
+        return self._rows(TRAJECTORIES, columns)
 
     def scan_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The trajectories in order of appending as Arrow tables, one a row group, as stored.
@@ -130,7 +131,7 @@ class TrajectoryStore:
 
     def scores(self) -> Iterator[dict[str, Any]]:
         """The scores in order of appending, each with every column of the scores dataset."""
-        return (row for _, row in self._rows(SCORES, None))
+        return self._rows(SCORES, None)
 
     def to_arrow(self, view: str = TRAJECTORIES) -> pa.Table:
         """One flat table: ``trajectories``, ``steps``, ``calls``, ``messages`` or ``scores``.
@@ -245,15 +246,12 @@ class TrajectoryStore:
             with Part(folder, name) as part:
                 yield part
 
-    def _rows(
-        self, dataset: str, columns: Sequence[str] | None
-    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+    def _rows(self, dataset: str, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
         for part in self._parts(dataset):
             for table in part.tables(columns):
                 with reading(part.path):
                     rows = list(tables.unpack(table))
-                for row in rows:
-                    yield part.path, row
+                yield from rows
 
 
 def _trajectory_row(value: object) -> dict[str, Any]:

@@ -6,15 +6,17 @@ converted at once, and the rows are put together from the leaves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from looplet.trajectory.arrow import pa, pc
+from looplet.trajectory.arrow import load_compute, pa
 from looplet.trajectory.schema import FLAT, NESTED, SCORES, TRAJECTORIES, Column, Kind
 from looplet.trajectory.text import SUBSTITUTE, from_json_text, unescape_text
 
 Row = dict[str, Any]
+_SUBSTITUTE = re.compile(SUBSTITUTE.encode())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +45,7 @@ def _columns_of(table: pa.Table) -> tuple[Column, ...]:
 def _nested_values(column: pa.ChunkedArray[Any], columns: Sequence[Column]) -> list[list[Row]]:
     kinds = {each.name: each.kind for each in columns}
     rows: list[list[Row]] = []
+    pc = load_compute()
     chunk: Any
     for chunk in column.chunks:
         lengths = pc.list_value_length(chunk).to_pylist()
@@ -68,13 +71,20 @@ def plain_values(chunk: pa.Array[Any], kind: Kind) -> list[Any]:
     values: list[Any] = chunk.to_pylist()
     if kind is Kind.TEXT and _has_escapes(chunk):
         return [None if value is None else unescape_text(value) for value in values]
-    if kind is Kind.TEXTS and _has_escapes(pc.list_flatten(chunk)):
+    if kind is Kind.TEXTS and _has_escapes(chunk):
         return [None if value is None else list(map(unescape_text, value)) for value in values]
     return values
 
 
 def _has_escapes(chunk: pa.Array[Any]) -> bool:
-    return bool(pc.any(pc.match_substring(chunk, SUBSTITUTE)).as_py())
+    """Whether an escape may be in texts, or in lists of them."""
+    column: Any = chunk
+    texts = column.flatten() if pa.types.is_list(column.type) else column
+    if pa.types.is_string(texts.type):  # as the store writes them; their bytes are one buffer
+        data = texts.buffers()[-1]
+        return data is not None and _SUBSTITUTE.search(data) is not None
+    pc = load_compute()
+    return bool(pc.any(pc.match_substring(texts, SUBSTITUTE)).as_py())
 
 
 def _chunk_values(chunk: pa.Array[Any], kind: Kind) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from looplet.trajectory.arrow import pa, pc
+from looplet.trajectory.arrow import load_compute, pa
 from looplet.trajectory.building import build
 from looplet.trajectory.gathering import table_of
 from looplet.trajectory.schema import (
@@ -64,7 +64,7 @@ def flatten(table: pa.Table, view: str, columns: Sequence[str] | None = None) ->
     if view not in NESTED:
         return table.select(sources(view, columns))
     nested: Any = table.column(view).combine_chunks()
-    structs = nested.flatten()
+    structs, pc = nested.flatten(), load_compute()
     fields = {field.name: pc.struct_field(structs, field.name) for field in structs.type}
     owners = pc.list_parent_indices(nested)
     shown: dict[str, Any] = {}
@@ -97,6 +97,7 @@ _DERIVED: Mapping[tuple[str, str], tuple[str, ...]] = {
 def _derived(name: str, fields: Mapping[str, pa.Array[Any]]) -> pa.Array[Any]:
     if name == "started_at":
         return _times(fields["timestamp"])
+    pc = load_compute()
     added: pa.Array[Any] = pc.list_value_length(fields["input"])
     counts: pa.Array[Any] = pc.add(fields["input_kept"], added)
     return counts
@@ -105,6 +106,7 @@ def _derived(name: str, fields: Mapping[str, pa.Array[Any]]) -> pa.Array[Any]:
 def _times(seconds: pa.Array[Any]) -> pa.Array[Any]:
     """Unix seconds as times; null where no time is that far away."""
     factor, furthest, null = build([_MICROSECONDS, _FURTHEST, None], pa.float64())
+    pc = load_compute()
     micros = pc.round(pc.multiply(seconds, factor))
     micros = pc.if_else(pc.less(pc.abs(micros), furthest), micros, null)
     times: pa.Array[Any] = micros.cast(pa.int64()).cast(pa.timestamp("us", tz="UTC"))
