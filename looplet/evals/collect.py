@@ -16,7 +16,7 @@ from looplet.evals.items import EvalItem, stand_in
 from looplet.evals.judge_cassettes import JudgeCassettes
 from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
 from looplet.evals.named_judge import load_judge
-from looplet.evals.runs import Run, StoredRuns, open_runs, with_labels
+from looplet.evals.runs import LoadedRuns, StoredRuns, open_runs
 from looplet.evals.scored import EvalInfo
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 AGENTS = "looplet-agents"
 """The name under which pytest knows the part that runs agents."""
 _JUDGE = pytest.StashKey[Any]()
-_RUNS = pytest.StashKey[list[Run]]()
+_RUNS = pytest.StashKey["LoadedRuns | None"]()
 _STORED = pytest.StashKey["StoredRuns | None"]()
 TROUBLE = pytest.StashKey[str]()
 """Why the store cannot be scored, if it cannot."""
@@ -76,10 +76,9 @@ def _items(
     collector: pytest.Module | pytest.Class, name: str, node: dict[str, Any]
 ) -> list[pytest.Item]:
     items: list[pytest.Item] = []
-    for run in runs_of(collector.config):
-        label = f"{name}[{run.label}]"
+    for label, trajectory, key in runs_of(collector.config) or ():
         item: EvalItem = EvalItem.from_parent(
-            collector, name=label, trajectory=run.trajectory, key=run.key, **node
+            collector, name=f"{name}[{label}]", trajectory=trajectory, key=key, **node
         )
         node["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 - found once for all runs of an eval
         items.append(item)
@@ -149,13 +148,13 @@ def stored_of(config: pytest.Config) -> StoredRuns | None:
     return config.stash[_STORED]
 
 
-def runs_of(config: pytest.Config) -> list[Run]:
+def runs_of(config: pytest.Config) -> LoadedRuns | None:
     """The store's runs, each with its label, loaded once; none if the store cannot be scored."""
     if _RUNS not in config.stash:
-        config.stash[_RUNS] = []
+        config.stash[_RUNS] = None
         with _noting_trouble(config):
             stored = stored_of(config)
-            config.stash[_RUNS] = with_labels(stored, stored.keys) if stored else []
+            config.stash[_RUNS] = LoadedRuns(stored) if stored else None
     return config.stash[_RUNS]
 
 

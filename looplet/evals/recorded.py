@@ -57,8 +57,8 @@ def read_recorded(path: Path) -> Recorded:
 def _stored(path: Path) -> Iterator[tuple[str, EvalContext]]:
     from looplet.trajectory.store import TrajectoryStore  # loads Arrow
 
-    for run in with_labels(TrajectoryStore(path)):
-        yield run.label, EvalContext.from_trajectory(run.trajectory)
+    for label, trajectory in with_labels(TrajectoryStore(path)):
+        yield label, EvalContext.from_trajectory(trajectory)
 
 
 def _is_trace(folder: Path) -> bool:

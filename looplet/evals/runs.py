@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
 
 LABEL_CHARS = 80
 _UNSAFE = re.compile(r"[^\w.+-]+", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One trajectory, its label, and what it is."""
-
-    label: str
-    trajectory: Trajectory
-    key: RunKey
 
 
 class StoredRuns:
@@ -93,20 +83,24 @@ def open_runs(path: str) -> StoredRuns:
     return StoredRuns(TrajectoryStore(path))
 
 
-def with_labels(
-    trajectories: Iterable[Trajectory], keys: Iterable[RunKey] | None = None
-) -> list[Run]:
-    """Runs with labels that are unique, and stay the same when others are appended.
+class LoadedRuns:
+    """The runs of a store, none of them read yet, each with its label and what it is.
 
-    ``keys`` are those of the trajectories, where they are known already.
+    Held as columns: one object less for each of many runs.
     """
-    runs: list[Run] = []
+
+    def __init__(self, stored: StoredRuns) -> None:
+        self._keys, self._trajectories = stored.keys, list(stored)
+        self._labels = [label for label, _ in with_labels(self._trajectories)]
+
+    def __iter__(self) -> Iterator[tuple[str, Trajectory, RunKey]]:
+        return zip(self._labels, self._trajectories, self._keys, strict=True)
+
+
+def with_labels(trajectories: Iterable[Trajectory]) -> Iterator[tuple[str, Trajectory]]:
+    """Labels, which are unique and stay the same when others are appended, and the runs."""
     labels = Labels()
-    keys = None if keys is None else iter(keys)
-    for trajectory in trajectories:
-        key = RunKey.of(trajectory) if keys is None else next(keys)
-        runs.append(Run(label=labels.of(trajectory), trajectory=trajectory, key=key))
-    return runs
+    return ((labels.of(trajectory), trajectory) for trajectory in trajectories)
 
 
 class Labels:

@@ -153,9 +153,8 @@ class Scoring:
         """Take an eval's verdict, or count what is none."""
         if self.is_worker:
             return
-        text = getattr(report, "looplet_scored", None)
-        if text is not None:
-            self.scored[report.nodeid] = Verdicts.from_text(text)
+        if hasattr(report, "looplet_scored"):
+            self.scored[report.nodeid] = Verdicts.from_text(report.looplet_scored)
         if report.failed and getattr(report, "looplet_outcome", None) not in _FAILING:
             self.other_failures += 1
 
@@ -170,9 +169,8 @@ class Scoring:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
         """Give the outcomes that pytest does not know a word and a letter of their own."""
-        if hasattr(report, "wasxfail"):
-            return None
-        return _STATUS.get(getattr(report, "looplet_outcome", ""))
+        found = _STATUS.get(getattr(report, "looplet_outcome", ""))
+        return None if found is None or hasattr(report, "wasxfail") else found
 
     # Ending
 

@@ -78,8 +78,11 @@ class EvalSummary:
     @property
     def task_rate(self) -> float | None:
         """Passed, 0 to 1, as a mean over tasks, which the interval is of; ``None`` without any."""
-        shares = [Fraction(sum(trials), len(trials)) for trials in self.trials]
-        return float(sum(shares) / len(shares)) if shares else None
+        if not self.trials:
+            return None
+        shares = Counter((sum(trials), len(trials)) for trials in self.trials)
+        total = sum(Fraction(*share) * count for share, count in shares.items())
+        return float(total / len(self.trials))
 
     @property
     def interval(self) -> Interval | None:
@@ -141,7 +144,8 @@ class _Tally:
         if outcome in _VERDICTS:
             self._add_trial(scored)
             trouble = scored.unvalidated
-            self._unvalidated.update([] if trouble is None else [trouble])
+            if trouble is not None:
+                self._unvalidated[trouble] += 1
             if result.score is not None:
                 self._scores.append(result.score)
             else:

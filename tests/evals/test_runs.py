@@ -21,7 +21,7 @@ TRAJECTORIES = st.builds(
 
 
 def labels(trajectories):
-    return [run.label for run in with_labels(trajectories)]
+    return [label for label, _ in with_labels(trajectories)]
 
 
 def test_a_label_is_task_and_trial_or_the_runs_own_id(run):
