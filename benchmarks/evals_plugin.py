@@ -6,9 +6,10 @@ Everything is a process of its own, whose CPU seconds, of all threads, and peak 
 tells when it ends. This process stays small, since a child's peak begins with its parent's.
 
 "items" gives one eval 10,000 runs of no steps, an item each, and pytest 10,000 parameters of one
-test, in a quiet terminal. "start" is a project with one test and no evals. "sweeps" puts three
-evals to stored runs of ``runs_made.py``, an item each: one that reads a scalar, one that reads each
-step's error, and a vectorized one; the plain loop asks the same of each line of JSONL.
+test, in a quiet terminal, each in a file one folder below the root. "start" is a project with one
+test and no evals. "sweeps" puts three evals to stored runs of ``runs_made.py``, an item each: one
+that reads a scalar, one that reads each step's error, and a vectorized one; the plain loop asks the
+same of each line of JSONL.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ITEMS, RUNS, ROUNDS, STARTS = 10_000, 100_000, 3, 15
+ITEMS, RUNS, ROUNDS, STARTS = 10_000, 100_000, 7, 15
 QUICK_ITEMS, QUICK_RUNS, QUICK_STARTS = 1_000, 2_000, 3
 QUIET = ("-q", "-p", "no:cacheprovider")
 TRIVIAL_EVAL = "def eval_trivial(ctx):\n    return True\n"
@@ -124,13 +125,14 @@ def items(folder: Path, given: argparse.Namespace) -> str:
     count = given.items
     (folder / "evals").mkdir()
     (folder / "evals" / "eval_trivial.py").write_text(TRIVIAL_EVAL)
-    (folder / "test_trivial.py").write_text(TRIVIAL_TEST.format(items=count))
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_trivial.py").write_text(TRIVIAL_TEST.format(items=count))
     run([__file__, "--make-small", str(count), str(folder / "store")], folder)
     pytest = ("-m", "pytest", *QUIET)
     own = (*pytest, "evals", "--looplet-store=store", "--looplet-items=trajectory")
     found = alternate(
         {
-            "pytest's own, parametrized": lambda: run((*pytest, "test_trivial.py"), folder),
+            "pytest's own, parametrized": lambda: run((*pytest, "tests"), folder),
             "evals": lambda: run((*own, "--looplet-no-scores"), folder),
             "evals, and their scores written": lambda: run(own, folder),
         },

@@ -16,15 +16,15 @@ import pytest
 from looplet.core.codec import to_jsonable
 from looplet.core.records import escape_controls
 from looplet.errors import EvalError
-from looplet.evals.cases import EvalCase
 from looplet.evals.context import EvalContext
 from looplet.evals.identity import RunKey
 from looplet.evals.marks import wants_of
 from looplet.evals.results import EvalResult, Outcome
 from looplet.evals.running import Evaluation, Given, evaluate
-from looplet.evals.scored import EvalInfo, Scored
+from looplet.evals.scored import EvalInfo, Scored, sendable
 
 if TYPE_CHECKING:
+    from looplet.evals.cases import EvalCase
     from looplet.evals.judge_cassettes import JudgeCassettes
     from looplet.trajectory.model import Trajectory
 
@@ -88,7 +88,6 @@ class EvalNode(pytest.Function, _IdOfRun):
         self.info = info
         self.judge = judge
         self.judge_cassettes = judge_cassettes
-        self.verdicts: Sequence[Scored] = ()
         self.outcome: Outcome | None = None
         """What came of it; ``None`` before it ran, and where pytest broke it off."""
         self.reason = _NO_REASON
@@ -104,6 +103,11 @@ class EvalNode(pytest.Function, _IdOfRun):
         if self.judge_cassettes is None:
             return evaluate(self.eval_function, context, given=given)
         return self.judge_cassettes.evaluate(self.eval_function, context, given=given, label=label)
+
+    @property
+    @abstractmethod
+    def verdicts(self) -> Sequence[Scored]:
+        """The verdicts that it came to; none before it ran."""
 
     @abstractmethod
     def settle(self, outcome: Outcome, result: EvalResult) -> None:
@@ -172,9 +176,33 @@ class EvalItem(EvalNode):
 
     def settle(self, outcome: Outcome, result: EvalResult) -> None:
         """Take the verdict."""
-        scored = Scored.of(self.info, self.key, outcome, result)
-        self.verdicts, self.outcome, self.reason = (scored,), outcome, result
-        self.user_properties.extend(scored.properties())
+        self.outcome, self.reason = outcome, result
+        self.user_properties += properties(self.info.name, self.key, outcome, result)
+
+    @property
+    def verdicts(self) -> Sequence[Scored]:
+        """The verdict, if there is one; put together anew each time, as there may be many items."""
+        if self.outcome is None:
+            return ()
+        return (Scored.of(self.info, self.key, self.outcome, self.reason),)
+
+
+def properties(
+    name: str, run: RunKey, outcome: Outcome, result: EvalResult
+) -> list[tuple[str, object]]:
+    """What JUnit and other reports show of an eval's verdict on a run."""
+    pairs: list[tuple[str, object]] = [
+        ("eval", sendable(name)),
+        ("trajectory_id", sendable(run.trajectory_id)),
+        ("outcome", outcome.value),
+    ]
+    if result.score is not None:
+        pairs.append(("score", result.score))
+    if result.label is not None:
+        pairs.append(("label", sendable(result.label)))
+    if result.explanation:
+        pairs.append(("explanation", sendable(result.explanation)))
+    return pairs
 
 
 def failure_text(result: EvalResult, trajectory: Trajectory) -> str:

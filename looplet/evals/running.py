@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from looplet.core.records import escape_controls
 from looplet.errors import EvalError, NotEvaluable
-from looplet.evals.cases import EvalCase
 from looplet.evals.context import EvalContext
 from looplet.evals.marks import mark_of, name_of, wants_of
 from looplet.evals.results import SKIPPED, EvalResult, Outcome
+
+if TYPE_CHECKING:
+    from looplet.evals.cases import EvalCase
 
 Clock = Callable[[], float]
 
@@ -138,5 +140,7 @@ def case_of(context: EvalContext) -> EvalCase | None:
     trajectory = context.trajectory
     if trajectory is None or not trajectory.task_id:
         return None
+    from looplet.evals.cases import EvalCase  # loads what writes files
+
     expected = {} if context.expected is None else context.expected
     return EvalCase(trajectory.task_id, context.task, expected, list(trajectory.tags))

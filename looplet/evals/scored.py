@@ -83,22 +83,6 @@ class Scored:
             return None
         return str(about.get("validation") or "the eval tells of no comparison with human labels")
 
-    def properties(self) -> list[tuple[str, object]]:
-        """What JUnit and other reports show of it."""
-        result = self.result
-        pairs: list[tuple[str, object]] = [
-            ("eval", sendable(self.eval.name)),
-            ("trajectory_id", sendable(self.trajectory_id)),
-            ("outcome", self.outcome.value),
-        ]
-        if result.score is not None:
-            pairs.append(("score", result.score))
-        if result.label is not None:
-            pairs.append(("label", sendable(result.label)))
-        if result.explanation:
-            pairs.append(("explanation", sendable(result.explanation)))
-        return pairs
-
     def to_row(self, *, scored_at: datetime, session: str, host: str, version: str) -> JSON:
         """A row of the scores dataset."""
         result, evaluable = self.result, self.outcome is not Outcome.NOT_EVALUABLE

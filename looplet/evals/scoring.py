@@ -66,8 +66,9 @@ class Scoring:
         self.threshold: float | None = config.getoption("looplet_threshold")
         self.allow_skipped: bool = config.getoption("looplet_allow_skipped")
         self.is_worker = hasattr(config, "workerinput")
-        self.scored: dict[str, Sequence[Scored]] = {}
-        """The verdicts by node id, so that an item that is run again counts once."""
+        self.scored: dict[str, EvalNode | Verdicts] = {}
+        """What has verdicts, or those that a worker sent, by node id: an item that is run again
+        counts once."""
         self.evals: dict[str, EvalInfo] = {}
         """Every eval that was collected, deselected ones too."""
         self.selected = 0
@@ -142,7 +143,7 @@ class Scoring:
         if self.is_worker:
             report.looplet_scored = to_text(item.verdicts)  # type: ignore[attr-defined]
         else:
-            self.scored[item.nodeid] = item.verdicts
+            self.scored[item.nodeid] = item
 
     @pytest.hookimpl(wrapper=True)
     def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
@@ -195,9 +196,8 @@ class Scoring:
     def all_scored(self) -> Iterator[Scored]:
         """Every verdict, those of an eval together, in the order of collecting."""
         order = {key: place for place, key in enumerate(self.evals)}
-        found = [each for each in self.scored.values() if each]
-        found.sort(key=lambda verdicts: order.get(verdicts[0].eval.key, -1))
-        return chain.from_iterable(found)
+        found = sorted(self.scored.values(), key=lambda each: order.get(_info(each).key, -1))
+        return chain.from_iterable(map(_verdicts, found))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -344,6 +344,14 @@ class Scoring:
 
 
 _FAILING = (Outcome.FAIL.value, Outcome.ERROR.value)
+
+
+def _info(each: EvalNode | Verdicts) -> EvalInfo:
+    return each.eval if isinstance(each, Verdicts) else each.info
+
+
+def _verdicts(each: EvalNode | Verdicts) -> Sequence[Scored]:
+    return each if isinstance(each, Verdicts) else each.verdicts
 
 
 def _count(items: Sequence[pytest.Item]) -> int:

@@ -32,10 +32,16 @@ class SweepItem(EvalNode):
     def __init__(self, *, runs: StoredRuns, **node: Any) -> None:
         super().__init__(**node)
         self.runs = runs
+        self._verdicts = Verdicts(self.info)
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """The verdicts on all runs."""
+        return self._verdicts
 
     def runtest(self) -> None:
         """Evaluate every run, keep the verdicts, and tell pytest what they come to."""
-        self.verdicts, self.outcome = (), None
+        self._verdicts, self.outcome = Verdicts(self.info), None
         given = Given(judge=self.judge, fixtures=self.funcargs)
         verdicts, first_error = Verdicts(self.info), None
         keys = self.runs.keys
@@ -80,7 +86,7 @@ class SweepItem(EvalNode):
 
     def _take(self, verdicts: Verdicts) -> EvalSummary:
         (summary,) = summarize(verdicts)
-        self.verdicts = verdicts
+        self._verdicts = verdicts
         self.outcome = outcome_of(summary)
         self.reason = _reason(summary)
         self.user_properties.extend(properties(summary))

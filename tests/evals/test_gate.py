@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looplet.evals import gate
+from looplet.evals.identity import RunKey
+from looplet.evals.items import properties
 from looplet.evals.results import SKIPPED, EvalResult, Outcome
 from looplet.evals.scored import EvalInfo, Scored
 from looplet.evals.summary import summarize, table
@@ -166,7 +168,15 @@ def test_a_verdict_travels_unchanged():
     one = Scored(eval=info, trajectory_id="t\udc00", outcome=P, result=result)
     assert to_text([one]).isascii()
     assert [*Verdicts.from_text(to_text([one]))] == [one]
-    assert all(str(value).encode() for _, value in one.properties())
+    run = RunKey(trajectory_id=one.trajectory_id, task="")
+    assert dict(properties("eval_x", run, P, result)) == {
+        "eval": "eval_x",
+        "trajectory_id": "t\\udc00",
+        "outcome": "pass",
+        "score": 0.5,
+        "label": "pass",
+        "explanation": "odd \\ud800 text",
+    }
 
 
 def test_the_table_is_aligned_and_fits_eighty_columns():
