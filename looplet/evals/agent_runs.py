@@ -1,7 +1,7 @@
 """One run of an agent for a case, through its cassette. Knows agents, cassettes; no pytest.
 
-A suite says how a run is made by a function that takes ``case``, ``trial``, ``live`` and
-``wrap_llm``, as far as it names them, and gives what ``looplet.replay.agent_of`` takes. An
+A suite says how a run is made by a function that takes ``case``, ``trial``, ``live``, ``wrap_llm``
+and ``cassette``, as far as it names them, and gives what ``looplet.replay.agent_of`` takes. An
 ``async def`` is driven by the async loop, as is an agent with an async backend.
 """
 
@@ -25,7 +25,7 @@ from looplet.replay.running import Driven, finish, recorder_of
 from looplet.trajectory.model import Trajectory
 from looplet.trajectory.recorder import TrajectoryRecorder
 
-TAKES = ("case", "trial", "live", "wrap_llm")
+TAKES = ("case", "trial", "live", "wrap_llm", "cassette")
 """What the function that makes an agent may take."""
 ANEW = ("all", "rewrite")
 OVERLOOKED = "results_overlooked"
@@ -144,7 +144,13 @@ def arguments_of(
             f"the fixture agent gives {type(build).__name__}; it must give a function that makes "
             "the agent of one run, so that no two runs share a state: return lambda case: ..."
         )
-    given = {"case": planned.case, "trial": planned.trial, "live": live, "wrap_llm": wrap_llm}
+    given = {
+        "case": planned.case,
+        "trial": planned.trial,
+        "live": live,
+        "wrap_llm": wrap_llm,
+        "cassette": planned.cassette,
+    }
     taken = {}
     for name, parameter in inspect.signature(build).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:

@@ -37,9 +37,10 @@ from looplet.evals.agent_items import (
 from looplet.evals.agent_runs import Settings, make_run
 from looplet.evals.cases import EvalCase, check_ids, load_cases
 from looplet.evals.cassettes import below_root, checked
+from looplet.evals.collect import cassettes_of
 from looplet.evals.items import stand_in
 from looplet.evals.outbox import Outbox
-from looplet.evals.planned import Plan, Recording, plan_runs, recordings_in
+from looplet.evals.planned import Plan, PlannedRun, Recording, plan_runs, recordings_in
 from looplet.replay import RecordMode
 from looplet.trajectory.model import Trajectory
 
@@ -54,17 +55,16 @@ class Agents:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.folder = Path(config.getoption("looplet_cassettes"))
-        self.dataset = self.folder.resolve().name
         self.mode: RecordMode = config.getoption("looplet_record") or "none"
         self.is_worker = hasattr(config, "workerinput")
         told: Mapping[str, Any] = getattr(config, "workerinput", {})
         self.session: str = told.get(_SESSION, "") or new_id()
-        self.kept: dict[tuple[object, str], Kept] = {}
-        """By the fixture that makes the agent, and the run's label."""
+        self.kept: dict[tuple[object, Path], Kept] = {}
+        """By the fixture that makes the agent, and the run's cassette."""
         self.how: dict[str, tuple[str, str]] = {}
         """Label and how it came about of each run that an eval was put to, by its id."""
         self.outbox = Outbox(config.getoption("looplet_out"), scratch=told.get(_SCRATCH))
-        self._recordings: list[Recording] | None = None
+        self._recordings: dict[Path, list[Recording]] = {}
         self._plans: dict[Path, Plan] = {}
 
     # Collecting
@@ -84,7 +84,7 @@ class Agents:
                 "--looplet-record=once runs are recorded into it"
             )
         try:
-            self._found()
+            self._found(self.folder)
         except (LoopletError, OSError) as error:
             raise pytest.UsageError(f"--looplet-cassettes: {error}") from error
 
@@ -111,8 +111,8 @@ class Agents:
             maker = self._maker(item)
             unmade = replace(
                 item.trajectory,
-                trajectory_id=self._id_of(planned.label, maker),
-                dataset=self.dataset,
+                trajectory_id=self._id_of(planned, maker),
+                dataset=planned.cassette.resolve().parent.name,
                 trial=planned.trial,
             )
             item.judges(unmade)
@@ -123,12 +123,12 @@ class Agents:
         """The runs for the evals of one file, planned once."""
         if collector.path not in self._plans:
             try:
-                cases = self._cases(collector)
+                cases, folder = self._cases(collector), cassettes_of(collector)
                 trials = self.config.getoption("looplet_trials")
-                plan = plan_runs(self.folder, self._found(), cases, trials=trials)
+                plan = plan_runs(folder, self._found(folder), cases, trials=trials)
                 if not plan.runs:
                     raise EvalError(
-                        f"{self.folder} holds no cassette, and no case is named: add "
+                        f"{folder} holds no cassette, and no case is named: add "
                         "--looplet-cases PATH, or pytest_looplet_cases to conftest.py"
                     )
             except (LoopletError, OSError) as error:
@@ -151,10 +151,10 @@ class Agents:
         check_ids(cases)
         return cases
 
-    def _found(self) -> list[Recording]:
-        if self._recordings is None:
-            self._recordings = recordings_in(self.folder)
-        return self._recordings
+    def _found(self, folder: Path) -> list[Recording]:
+        if folder not in self._recordings:
+            self._recordings[folder] = recordings_in(folder)
+        return self._recordings[folder]
 
     def _marks(self, case: EvalCase) -> Iterator[pytest.Mark]:
         """Those of the case, made known."""
@@ -173,14 +173,15 @@ class Agents:
             'makes the agent: return lambda case: {"tools": ..., "config": ..., "task": case.task}'
         )
 
-    def _id_of(self, label: str, maker: pytest.FixtureDef[Any]) -> str:
-        return f"{label}-{digest(f'{self.session}/{maker.baseid}/{label}')[:12]}"
+    def _id_of(self, planned: PlannedRun, maker: pytest.FixtureDef[Any]) -> str:
+        whole = f"{self.session}/{maker.baseid}/{planned.cassette}/{planned.label}"
+        return f"{planned.label}-{digest(whole)[:12]}"
 
     # Running
 
     def keep(self, item: AgentItem) -> Kept:
         """What came of an item's run, which is made if it was not."""
-        key = (self._maker(item), item.planned.label)
+        key = (self._maker(item), item.planned.cassette)
         if key not in self.kept:
             self.kept[key] = self._make(item)
         return self.kept[key]
@@ -194,7 +195,7 @@ class Agents:
                 settings=self._settings(given[CONFIG]),
                 about={
                     "trajectory_id": item.trajectory.trajectory_id,
-                    "dataset": self.dataset,
+                    "dataset": item.trajectory.dataset,
                     "cassette": below_root(planned.cassette, self.config),
                 },
             )

@@ -13,7 +13,7 @@ import pytest
 
 from looplet.errors import EvalError, LoopletError
 from looplet.evals.items import EvalItem, stand_in
-from looplet.evals.judge_cassettes import JudgeCassettes
+from looplet.evals.judge_cassettes import JUDGES, JudgeCassettes
 from looplet.evals.marks import check_parameters, is_eval, is_marked, mark_of
 from looplet.evals.named_judge import load_judge
 from looplet.evals.runs import LoadedRuns, StoredRuns, open_runs
@@ -30,8 +30,6 @@ _STORED = pytest.StashKey["StoredRuns | None"]()
 TROUBLE = pytest.StashKey[str]()
 """Why the store cannot be scored, if it cannot."""
 UNSUPPORTED = ("parametrize",)
-JUDGES = "judges"
-"""The folder of recorded verdicts among the cassettes of agents."""
 AUTO, EVAL = "auto", "eval"
 """Values of ``--looplet-items``: as many runs as there are decide, and one item an eval."""
 MOST_ITEMS = 2_000
@@ -59,7 +57,7 @@ def make_items(
         "info": EvalInfo.of(function, key=f"{collector.nodeid}::{name}"),
         "marks": _marks(collector.config, function),
         "judge": judge_of(collector.config),
-        "judge_cassettes": judge_cassettes_of(collector.config),
+        "judge_cassettes": judge_cassettes_of(collector),
     }
     agents = agents_of(collector.config)
     if agents is not None:
@@ -119,15 +117,25 @@ def judge_of(config: pytest.Config) -> Any:
     return config.stash[_JUDGE]
 
 
-def judge_cassettes_of(config: pytest.Config) -> JudgeCassettes | None:
+def cassettes_of(collector: pytest.Collector) -> Path:
+    """The folder of what answers the agent of a file's evals; only where there are agents."""
+    from looplet.evals.planned import suite_folder  # loaded where agents are run
+
+    config = collector.config
+    folder = Path(config.getoption("looplet_cassettes"))
+    return suite_folder(folder, collector.path, config.rootpath)
+
+
+def judge_cassettes_of(collector: pytest.Collector) -> JudgeCassettes | None:
     """Where verdicts are recorded: where the user says, else beside what agents are answered by."""
+    config = collector.config
     folder = config.getoption("looplet_judge_cassettes")
-    agents, mode = config.getoption("looplet_cassettes"), config.getoption("looplet_record")
+    agents, mode = agents_of(config), config.getoption("looplet_record")
     if folder is None and agents is None:
         return None
     if mode is None:
         mode = "none" if agents is not None or os.environ.get("CI") else "once"
-    path = Path(agents, JUDGES) if folder is None else Path(folder)
+    path = cassettes_of(collector) / JUDGES if folder is None else Path(folder)
     return JudgeCassettes(folder=path, mode=mode, backend=judge_of(config))
 
 

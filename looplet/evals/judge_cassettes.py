@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from looplet.evals.context import EvalContext
     from looplet.replay import RecordMode
 
+JUDGES = "judges"
+"""The folder of recorded verdicts among the cassettes of agents."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeCassettes:

@@ -14,6 +14,7 @@ from typing import Any
 from looplet.core.codec import digest
 from looplet.errors import EvalError
 from looplet.evals.cases import EvalCase
+from looplet.evals.judge_cassettes import JUDGES
 from looplet.evals.runs import safe
 from looplet.replay.heading import read_about
 
@@ -52,6 +53,17 @@ class Plan:
 
     runs: tuple[PlannedRun, ...]
     left_out: tuple[Path, ...] = ()
+
+
+def suite_folder(cassettes: Path, file: Path, root: Path) -> Path:
+    """Where the cassettes of an eval file's runs are, so that one folder can hold many suites'.
+
+    Of the folders around the file, below ``root``, it is the nearest whose name a folder in
+    ``cassettes`` has; ``cassettes`` itself where none has.
+    """
+    around = [each for each in file.parents if root in each.parents and each.name != JUDGES]
+    named = (cassettes / each.name for each in around)
+    return next((folder for folder in named if folder.is_dir()), cassettes)
 
 
 def recordings_in(folder: Path) -> list[Recording]:

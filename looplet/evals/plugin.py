@@ -77,7 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--looplet-cassettes",
         metavar="DIR",
         help="run the agent that the fixture agent gives, answered by the cassettes of this "
-        "directory, and score its runs",
+        "directory, or of a folder in it that is named as one around the evals, and score its runs",
     )
     group.addoption(
         "--looplet-cases",

@@ -252,6 +252,68 @@ def test_runs_and_scores_are_appended_with_where_they_come_from(recorded):
     again.assert_outcomes(passed=6, failed=2)
 
 
+# Several suites
+
+
+def suite(shop, name, *, euro):
+    folder = shop.mkdir(name)
+    folder.joinpath("conftest.py").write_text(
+        "import pytest\n@pytest.fixture(scope='session', autouse=True)\n"
+        f"def right(): return {euro}\n"
+    )
+    folder.joinpath(f"eval_{name}.py").write_text(
+        "def eval_price(ctx, right): return ctx.final_output['euro'] == right\n"
+        "def eval_judged(ctx, llm): return llm.generate(f'Is {ctx.final_output} right?')\n"
+    )
+    shop.path.joinpath("fixtures", name).mkdir(parents=True)
+
+
+@pytest.fixture
+def suites(shop):
+    """Two suites with the same agent and the same cases, recorded into one folder."""
+    shop.path.joinpath("judge.py").write_text(
+        "from looplet import MockLLMBackend\nmake = MockLLMBackend(['yes'] * 9)\n"
+    )
+    suite(shop, "fruit", euro=2.0)
+    suite(shop, "veg", euro=3.0)
+    how = ("--looplet-trials=2", "--looplet-record=once", "--looplet-judge=judge.py:make")
+    shop.runpytest_inprocess("fruit", "veg", *USED, *how).assert_outcomes(passed=12, failed=4)
+    noted(shop)
+    return shop
+
+
+def test_one_folder_holds_the_cassettes_of_several_suites(suites):
+    names = ["judges", *(f"{label}.yaml" for label in LABELS)]
+    assert files(suites) == ["fruit", "veg"]
+    for name in files(suites):
+        folder = suites.path / "fixtures" / name
+        assert sorted(path.name for path in folder.iterdir()) == names
+        assert len(list((folder / "judges").iterdir())) == 4
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_several_suites_are_replayed_at_once_each_by_its_own(suites, workers):
+    result = suites.runpytest_inprocess("fruit", "veg", *USED, "--looplet-out=out", *workers)
+    result.assert_outcomes(passed=12, failed=4)
+    result.stdout.fnmatch_lines(["runs: 8 replayed"])
+    made = [each for each in noted(suites) if each.startswith("made")]
+    assert sorted(made) == sorted(f"made {label}" for label in LABELS * 2)
+    runs, scores = stored(suites)
+    assert len({run.trajectory_id for run in runs}) == 8
+    places = {f"fixtures/{run.dataset}/{run.task_id}-{run.trial}.yaml" for run in runs}
+    assert places == {run.cassette for run in runs}
+    assert {run.dataset for run in runs} == {"fruit", "veg"}
+    assert len(scores) == 16
+
+
+def test_the_agent_is_told_which_cassette_answers_it(recorded):
+    change(recorded, "(case, trial, live):", "(case, trial, live, cassette):")
+    change(recorded, "made {case.id}-{trial}", "{cassette.name} {cassette.is_file()}")
+    score(recorded).assert_outcomes(passed=6, failed=2)
+    told = [each for each in noted(recorded) if each != "tool pear"]
+    assert told == [f"{label}.yaml True" for label in LABELS]
+
+
 def test_a_run_that_was_recorded_is_no_replay(shop):
     record(shop, "--looplet-out=out")
     run = stored(shop)[0][0]

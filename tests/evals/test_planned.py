@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from looplet import EvalCase, MockLLMBackend
 from looplet.errors import EvalError
-from looplet.evals.planned import Recording, file_name, plan_runs, recordings_in
+from looplet.evals.planned import Recording, file_name, plan_runs, recordings_in, suite_folder
 from looplet.replay import use_cassette
 
 FOLDER = Path("cassettes")
@@ -23,6 +23,28 @@ def recording(case_id, trial):
 RECORDINGS = st.lists(st.tuples(IDS, st.none() | st.integers(0, 5)), unique=True, max_size=8).map(
     lambda pairs: [recording(*pair) for pair in pairs]
 )
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [
+        ("examples/desk/evals/eval_x.py", "desk"),
+        ("desk/shop/evals/eval_x.py", "shop"),  # the nearest
+        ("desk/judges/eval_x.py", "desk"),  # of what judges said
+        ("desk/eval_x.py", "desk"),
+        ("desk.py", "."),
+        ("elsewhere/eval_x.py", "."),
+        ("eval_x.py", "."),  # the root's own name, which a checkout chooses, is none
+    ],
+)
+def test_the_nearest_folder_around_an_eval_says_where_its_cassettes_are(tmp_path, file, folder):
+    root, cassettes = tmp_path / "root", tmp_path / "root" / "fixtures"
+    for name in ("desk", "shop", "judges", "root", tmp_path.name):
+        (cassettes / name).mkdir(parents=True)
+    (cassettes / "desk.py").touch()
+    assert suite_folder(cassettes, root / file, root) == cassettes / folder
+    assert suite_folder(cassettes / "none", root / file, root) == cassettes / "none"
+    assert suite_folder(cassettes, tmp_path / "desk" / "eval_x.py", root) == cassettes
 
 
 @given(cases=st.none() | CASES, recordings=RECORDINGS, trials=st.none() | st.integers(1, 4))

@@ -39,26 +39,27 @@ def looplet_cassette_config(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def agent(request: pytest.FixtureRequest) -> Iterator[Callable[..., dict[str, Any]]]:
+def agent() -> Iterator[Callable[..., dict[str, Any]]]:
     """Makes the clerk of one run."""
-    cassettes = Path(request.config.getoption("looplet_cassettes"))
     tasks = {task.task_id: task for task in TASKS}
     with ExitStack() as servers:
 
-        def make(case: EvalCase, *, trial: int | None, live: bool) -> dict[str, Any]:
+        def make(
+            case: EvalCase, *, trial: int | None, live: bool, cassette: Path
+        ) -> dict[str, Any]:
             task = tasks[case.id]
             if live or RUNS:
                 adapter = servers.enter_context(MCPToolAdapter.connect_stdio(SERVER))
                 tools = adapter.list_tools()
             else:
-                tools = _remembered_in(cassettes)
+                tools = _remembered_in(cassette)
             given = build(tools, task.goal, seed=seed_of(case.id, trial))
             return {"llm": task.model() if live else None, **given}
 
         yield make
 
 
-def _remembered_in(cassettes: Path) -> list[ToolSpec]:
-    """The server's tools, which each cassette describes alike."""
-    with use_cassette(min(cassettes.glob("*.yaml"))) as cassette:
+def _remembered_in(path: Path) -> list[ToolSpec]:
+    """The server's tools, as a cassette describes them."""
+    with use_cassette(path) as cassette:
         return remembered(cassette.metadata["tools"])
