@@ -136,7 +136,8 @@ class RowGroup:
         head, _, leaf = name.partition(".")
         if leaf:
             self._bounds[head] = _bounds_of(column)
-            column = load_compute().struct_field(column.flatten(), leaf)
+            structs = column.flatten()
+            column = structs.flatten()[structs.type.get_field_index(leaf)]
         try:
             values = plain_values(column, _COLUMNS[name].kind)
         except (pa.ArrowException, ValueError, OverflowError) as error:
@@ -148,6 +149,10 @@ class RowGroup:
 
 def _bounds_of(column: Any) -> list[int]:
     """Offsets into the flattened list; a list that is null is empty."""
+    if not column.null_count:  # as the store writes them
+        offsets: list[int] = column.offsets.to_pylist()
+        first = offsets[0] if offsets else 0
+        return [offset - first for offset in offsets] if first else offsets or [0]
     bounds = [0]
     for length in load_compute().list_value_length(column).to_pylist():
         bounds.append(bounds[-1] + (length or 0))
