@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from looplet.trajectory.arrow import load_compute, pa
@@ -135,8 +136,7 @@ class RowGroup:
         column: Any = table.column(0).combine_chunks()
         head, _, leaf = name.partition(".")
         if leaf:
-            self._bounds[head] = _bounds_of(column)
-            structs = column.flatten()
+            self._bounds[head], structs = _unlisted(column)
             column = structs.flatten()[structs.type.get_field_index(leaf)]
         try:
             values = plain_values(column, _COLUMNS[name].kind)
@@ -147,13 +147,11 @@ class RowGroup:
         return values
 
 
-def _bounds_of(column: Any) -> list[int]:
-    """Offsets into the flattened list; a list that is null is empty."""
-    if not column.null_count:  # as the store writes them
-        offsets: list[int] = column.offsets.to_pylist()
-        first = offsets[0] if offsets else 0
-        return [offset - first for offset in offsets] if first else offsets or [0]
-    bounds = [0]
-    for length in load_compute().list_value_length(column).to_pylist():
-        bounds.append(bounds[-1] + (length or 0))
-    return bounds
+def _unlisted(column: Any) -> tuple[list[int], Any]:
+    """Where each row's list begins and ends in all items, and these; null is an empty list."""
+    if column.null_count:
+        lengths = load_compute().list_value_length(column).to_pylist()
+        return [0, *accumulate(length or 0 for length in lengths)], column.flatten()
+    offsets: list[int] = column.offsets.to_pylist() or [0]  # as the store writes them
+    first, end = offsets[0], offsets[-1]
+    return [offset - first for offset in offsets], column.values.slice(first, end - first)
