@@ -66,8 +66,6 @@ class EvalContext:
         ``metadata`` is the run's with ``run_id started_at ended_at termination_reason``, times as
         Unix time in seconds.
         """
-        import looplet.evals.trace_context  # noqa: F401 - here, so that no eval's time is taken by it
-
         context = cls.__new__(cls)
         context.trajectory = trajectory
         return context

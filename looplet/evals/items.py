@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import looplet.evals.trace_context  # noqa: F401 - what reads a run, so that no eval's time is taken
 from looplet.core.codec import to_jsonable
 from looplet.core.records import escape_controls
 from looplet.errors import EvalError
