@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from looplet.core.failures import first_of
 from looplet.core.stream_events import (
     ContextPressureEvent,
     HookEvent,
@@ -105,6 +106,6 @@ class CompositeEmitter:
             try:
                 emitter.emit(event)
             except Exception as error:  # noqa: BLE001 - raised below, when all have the event
-                first = first or error
+                first = first_of(first, error)
         if first is not None:
             raise first

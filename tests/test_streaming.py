@@ -275,6 +275,13 @@ def test_several_emitters_all_get_an_event_that_one_of_them_fails_at(drive):
     assert good.types == ["LoopStart", "LoopEnd"]
 
 
+def test_what_several_emitters_raise_is_noted_on_the_first(drive):
+    bad = [Kept("LoopStartEvent"), Kept("LoopStartEvent")]
+    ran = drive(drive.text([DONE]), tools=shop(), stream=CompositeEmitter(bad))
+    (note,) = ran.error.__notes__
+    assert note.startswith("and then: BrokenPipeError")
+
+
 async def later(event):
     pass
 

@@ -17,7 +17,7 @@ from looplet.core.conversation import Message, MessageRole
 from looplet.core.dispatching import Turn, give, record_calls, record_step, run_calls
 from looplet.core.effects import Save
 from looplet.core.events import LifecycleEvent
-from looplet.core.failures import describe
+from looplet.core.failures import describe, first_of
 from looplet.core.listeners import Bound
 from looplet.core.parse import ParsedReply
 from looplet.core.records import Step, ToolCall, ToolError
@@ -64,11 +64,15 @@ def finish(run: Run, reason: str, leaving: BaseException | None = None) -> Turn:
         try:
             yield from ending
         except BaseException as error:  # noqa: BLE001 - raised below, when all were called
-            first = first or error
+            first = first_of(first, error)
     if first is not None and leaving is None:
         raise first
     if first is not None and first is not leaving and leaving is not None:
-        leaving.add_note(f"while the run was ended: {describe(first)}")
+        for told in (
+            f"while the run was ended: {describe(first)}",
+            *getattr(first, "__notes__", ()),
+        ):
+            leaving.add_note(told)
 
 
 def _endings(run: Run) -> Iterator[Turn]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from looplet.core.records import ErrorKind, ToolError
 from looplet.errors import LLMResponsesExhausted, RunCancelled, ToolValidationError, TraceError
 
@@ -28,6 +30,22 @@ INTERRUPTS = (KeyboardInterrupt, SystemExit)
 """What asks the whole process to stop."""
 PERMANENT_STATUS = frozenset({400, 401, 403, 404, 422})
 _TOO_LARGE, _TOO_MANY = 413, 429
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def first_of(first: E | None, error: E) -> E:
+    """The first of several errors, on which each later one is noted: one alone can be raised.
+
+    >>> first_of(first_of(None, ValueError("no figs")), KeyError("pear")).__notes__
+    ["and then: KeyError: 'pear'"]
+    """
+    if first is None:
+        return error
+    if error is not first:
+        first.add_note(f"and then: {describe(error)}")
+    return first
 
 
 def describe(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from looplet.core.events import EventPayload, LifecycleEvent
+from looplet.core.failures import first_of
 from looplet.core.records import Step, ToolCall, ToolResult, is_dunder, new_id
 from looplet.core.runtime import Runtime
 from looplet.core.watching import StepWatcher, stops_question
@@ -239,7 +240,7 @@ class TracingHook(StepWatcher):
             try:
                 self._end(span, how, attributes)
             except Exception as error:  # noqa: BLE001 - raised below, when all were ended
-                first = first or error
+                first = first_of(first, error)
         if first is not None:
             raise first
 

@@ -231,6 +231,30 @@ def test_an_on_loop_end_that_raises_does_not_spare_the_others(drive):
     assert ran.stop_reason == "done"
 
 
+@pytest.mark.parametrize("leaving", [False, True])
+def test_what_several_ends_raise_is_noted_on_what_is_raised(drive, leaving):
+    class Broken:
+        def __init__(self, text):
+            self.text = text
+
+        def on_loop_end(self, state, session_log, context, llm):
+            raise LookupError(self.text)
+
+    class Leaves:
+        def pre_prompt(self, *args, **keywords):
+            raise OSError("gone")
+
+    hooks = [*[Leaves()] * leaving, Broken("one"), Broken("two"), Broken("three")]
+    ran = drive(drive.text([DONE]), tools=shop(), hooks=hooks)
+    noted = ["and then: LookupError: two", "and then: LookupError: three"]
+    if leaving:
+        assert str(ran.error) == "gone"
+        assert ran.error.__notes__ == ["while the run was ended: LookupError: one", *noted]
+    else:
+        assert str(ran.error) == "one"
+        assert ran.error.__notes__ == noted
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_a_tool_that_is_interrupted_is_kept_as_a_step(interrupt):
     # The sync driver alone: asyncio.run turns an interrupt into its own shutdown.
