@@ -221,10 +221,10 @@ class Scoring:
         output[WORKER_KEY] = json.dumps(told)
 
     def _judge(self, demand: str, session: pytest.Session, exitstatus: int) -> None:
-        from looplet.evals import gate  # loaded where there is one
+        from looplet.evals.gate import judge  # loaded where there is a gate
         from looplet.evals.gate_baseline import Demand
 
-        self.verdict = gate.judge(
+        self.verdict = judge(
             self.summaries,
             threshold=self.threshold,
             expected=self.evals.values(),
@@ -298,11 +298,9 @@ class Scoring:
     def _write_markdown(self) -> None:
         path = os.environ.get(STEP_SUMMARY)
         if path and (self.summaries or self.verdict is not None):
-            from looplet.evals import markdown  # loaded where it is written
+            from looplet.evals.markdown import append, report  # loaded where it is written
 
-            trouble = markdown.append(
-                path, markdown.report(self.summaries, self.verdict, self._cell, self.contrast)
-            )
+            trouble = append(path, report(self.summaries, self.verdict, self._cell, self.contrast))
             self.notes += [] if trouble is None else [trouble]
 
     # Showing

@@ -12,25 +12,10 @@ from typing import Any
 
 import pytest
 
-# All that a run loads is loaded here first: pytester drops what a run inside this process has
-# loaded anew. Arrow and scipy cannot be loaded twice, and a class that is, is two.
-import scipy.stats  # noqa: F401
-
-import looplet
-import looplet.evals.agents
-import looplet.evals.contrast_table
-import looplet.evals.gate
-import looplet.evals.markdown
-import looplet.evals.scoring
-import looplet.evals.sweeps
-import looplet.skills
+import tests.loaded  # noqa: F401 - first: runs inside this process find it loaded
 from looplet.core.records import ToolCall, ToolResult
 from looplet.trajectory.model import StepRecord, Trajectory, chain
 from looplet.trajectory.store import TrajectoryStore
-
-for package in (looplet, looplet.skills):
-    for public in package.__all__:
-        getattr(package, public)
 
 EVALS = """
     from looplet import eval_mark

@@ -5,18 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import vcr.cassette  # noqa: F401 - loaded here, so that runs inside this process find it loaded
-import yaml  # noqa: F401
-
-import looplet.evals.agents
-import looplet.evals.contrast_table
-import looplet.evals.scoring
-import looplet.evals.statistics
 import looplet.examples
+import tests.loaded  # noqa: F401 - first: runs inside this process find it loaded
 from looplet.trajectory.store import TrajectoryStore
 from tests.examples.replaying import CASSETTES
-
-looplet.evals.statistics.wilson_interval(1, 2)
 
 EXAMPLES = Path(looplet.examples.__file__).parent
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+import tests.loaded  # noqa: F401 - first: runs inside this process find it loaded
 from looplet import (
     EvalContext,
     EvalHook,
